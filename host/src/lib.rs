@@ -1,1 +1,12 @@
-//! Placeholder.
+//! A Kuzzle-compatible server whose network protocols are compiled shared libraries, proven from
+//! the file alone before any of their code runs.
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod diagnostics;
+pub mod installation;
+pub mod loading;
+pub mod logging;
+pub mod platform;
+pub mod serving;

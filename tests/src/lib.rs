@@ -1,1 +1,22 @@
-//! Placeholder.
+//! What the end-to-end tests share: installations on disk, a running host, clients.
+//!
+//! Everything is real: the program `kuzzle-host` as cargo has built it, shared libraries that the
+//! tests build from Rust and from C, sockets on ports that the system chooses.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod build;
+mod client;
+mod host;
+mod installation;
+
+pub use build::{c_library, cc, program, rust_library};
+pub use client::{LineClient, UdpClient};
+pub use host::{Finished, Host};
+pub use installation::Installation;
+
+use std::time::Duration;
+
+/// How long anything that a test waits for may take.
+pub const DEADLINE: Duration = Duration::from_secs(30);

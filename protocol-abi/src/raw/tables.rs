@@ -10,6 +10,7 @@ use super::{
 /// Declares clients and forwards requests; one for each protocol.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 #[allow(missing_docs, reason = "the header documents each function")]
 pub struct kuzzle_entry_point {
     pub new_connection: Option<
@@ -54,6 +55,7 @@ pub struct kuzzle_entry_point {
 /// Utilities that are not about the network; one for each protocol.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 #[allow(missing_docs, reason = "the header documents each function")]
 pub struct kuzzle_context {
     pub host_version: Option<unsafe extern "C" fn(this: *const kuzzle_context) -> kuzzle_str>,

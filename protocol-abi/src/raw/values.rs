@@ -7,6 +7,7 @@ use super::kuzzle_response;
 /// Bytes or UTF-8 text that somebody else owns; borrowed unless said otherwise.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_str {
     /// First byte; null only if `len` is 0.
     pub ptr: *const c_char,
@@ -51,6 +52,7 @@ impl kuzzle_str {
 /// Reference counting of a [`kuzzle_buf`]; the table outlives every buffer that names it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_buf_ops {
     /// One more owner. Any thread, does not block.
     pub retain: Option<unsafe extern "C" fn(owner: *mut c_void)>,
@@ -61,6 +63,7 @@ pub struct kuzzle_buf_ops {
 /// Immutable bytes with shared ownership; borrowed unless retained.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_buf {
     /// First byte; null only if `len` is 0.
     pub data: *const u8,
@@ -75,6 +78,7 @@ pub struct kuzzle_buf {
 /// One header, of a request, a connection or a response.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_header {
     /// The header's name.
     pub name: kuzzle_str,
@@ -85,6 +89,7 @@ pub struct kuzzle_header {
 /// What to call with the answer of a request: exactly once for each accepted `execute`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_completion {
     /// Called with `context` and the borrowed response, on any thread.
     pub function: Option<unsafe extern "C" fn(context: *mut c_void, response: *const kuzzle_response)>,

@@ -1,0 +1,246 @@
+//! The command line: parse the arguments, call one command, map its error to an exit status.
+//!
+//! Standard output carries only a command's result; everything else goes to standard error.
+
+pub mod check;
+pub mod disable;
+pub mod enable;
+pub mod inspect;
+pub mod list;
+pub mod report;
+pub mod start;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::diagnostics::{Style, escape};
+
+/// Exit status: success, also with warnings.
+pub const EXIT_OK: u8 = 0;
+/// Exit status: failure.
+pub const EXIT_FAILURE: u8 = 1;
+/// Exit status: wrong usage.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit status: the configuration or a protocol is refused (EX_CONFIG).
+pub const EXIT_REFUSED: u8 = 78;
+
+/// Why a command could not do what it was asked for; printed once, by [`run`].
+#[derive(Debug)]
+pub struct CommandError {
+    /// The exit status.
+    pub status: u8,
+    /// What was attempted, on what, and what came of it.
+    pub message: String,
+    /// How to mend it; may be empty.
+    pub help: String,
+}
+
+impl CommandError {
+    /// A failure, status 1.
+    pub fn failure(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { status: EXIT_FAILURE, message: message.into(), help: help.into() }
+    }
+
+    /// Wrong usage, status 2.
+    pub fn usage(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { status: EXIT_USAGE, message: message.into(), help: help.into() }
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&escape(&self.message))?;
+        if !self.help.is_empty() {
+            write!(formatter, "\n  help: {}", escape(&self.help))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+#[derive(Debug, Parser)]
+#[command(name = "kuzzle-host", version, about, long_about = None, max_term_width = 100)]
+struct Arguments {
+    /// The installation: the folder that holds `protocols/`, and from which `.kuzzlerc` is searched upwards
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    home: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Load the enabled protocols and serve their clients
+    Start(StartOptions),
+    /// Tell everything that is wrong with the configuration and the protocols, without running them
+    Check(CheckOptions),
+    /// List the protocols that are available and enabled
+    List(ListOptions),
+    /// Enable protocols: link `protocols/enabled/NAME` to `protocols/available/NAME`
+    Enable(NamesOptions),
+    /// Disable protocols: remove the links `protocols/enabled/NAME`
+    Disable(NamesOptions),
+    /// Tell all that a protocol's folder or library says about itself, without running it
+    Inspect(InspectOptions),
+}
+
+/// Options of `start`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct StartOptions {
+    /// Start the protocols that pass, even if others are refused
+    #[arg(long)]
+    pub failsafe: bool,
+    /// Refuse protocols that have warnings
+    #[arg(long)]
+    pub strict: bool,
+    /// Write this file, as JSON, once all protocols serve
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document, for scripts.
+    Json,
+}
+
+/// Options of `check`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CheckOptions {
+    /// Protocol folders to check instead of the enabled ones; no installation need exist
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Let warnings refuse, too
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// Options of `list`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ListOptions {
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Options of `enable` and `disable`.
+#[derive(Args, Clone, Debug)]
+pub struct NamesOptions {
+    /// Folders of `protocols/available`
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// Options of `inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectOptions {
+    /// A protocol's folder, or a library
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Parses `arguments` (the program's name first), runs the command and gives the exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output with status 0, the rest to standard error.
+            let printed = error.print();
+            let status = u8::try_from(error.exit_code()).unwrap_or(EXIT_USAGE);
+            return if printed.is_err() && status == EXIT_OK { EXIT_FAILURE } else { status };
+        }
+    };
+    match dispatch(arguments) {
+        Ok(status) => status,
+        Err(error) => {
+            let style = Style::of(&std::io::stderr());
+            let _ = writeln!(std::io::stderr(), "{}error{}: {error}", style.red(), style.reset());
+            error.status
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
+    let home = resolve_home(&arguments.home)?;
+    match arguments.command {
+        Command::Start(options) => start::run(&home, &options),
+        Command::Check(options) => print(|out| check::run(&home, &options, out)),
+        Command::List(options) => print(|out| list::run(&home, &options, out)),
+        Command::Enable(options) => print(|out| enable::run(&home, &options, out)),
+        Command::Disable(options) => print(|out| disable::run(&home, &options, out)),
+        Command::Inspect(options) => print(|out| inspect::run(&options, out)),
+    }
+}
+
+/// The installation's folder as an absolute path, links kept.
+fn resolve_home(home: &Path) -> Result<PathBuf, CommandError> {
+    let failed = |reason: String| {
+        CommandError::failure(
+            format!("Could not use {} as the installation: {reason}.", home.display()),
+            "Give the folder that holds protocols/ with --home DIR.",
+        )
+    };
+    let metadata = std::fs::metadata(home).map_err(|error| failed(error.to_string()))?;
+    if !metadata.is_dir() {
+        return Err(failed("it is not a folder".to_owned()));
+    }
+    std::path::absolute(home).map_err(|error| failed(error.to_string()))
+}
+
+/// Where a command writes its result, and how.
+#[derive(Debug)]
+pub struct Output {
+    /// The result, printed when the command has ended.
+    pub text: String,
+    /// Whether it may be coloured.
+    pub style: Style,
+}
+
+impl Output {
+    /// An empty, plain one.
+    pub fn plain() -> Self {
+        Self { text: String::new(), style: Style::Plain }
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    /// Adds one JSON document, indented, with a newline.
+    pub fn json(&mut self, document: &impl serde::Serialize) {
+        // Values of our own types: keys are text and no number is infinite.
+        let json = serde_json::to_string_pretty(document).expect("our documents are always JSON");
+        self.line(json);
+    }
+}
+
+fn print(command: impl FnOnce(&mut Output) -> Result<u8, CommandError>) -> Result<u8, CommandError> {
+    let mut output = Output { text: String::new(), style: Style::of(&std::io::stdout()) };
+    let result = command(&mut output);
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(output.text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => result,
+        // The reader has seen enough: `kuzzle-host list | head -1`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => result,
+        Err(error) => {
+            Err(CommandError::failure(format!("Could not write to standard output: {error}."), String::new()))
+        }
+    }
+}

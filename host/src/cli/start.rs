@@ -1,0 +1,255 @@
+//! `kuzzle-host start`: survey, load, initialise, serve until a signal, shut down.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kuzzle_kernel::{Kernel, ProtocolInfo, Settings, SystemEnvironment};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::report;
+use super::{CommandError, EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, StartOptions};
+use crate::config::{self, Config};
+use crate::diagnostics::{Diagnostic, Style};
+use crate::installation::{self, Status, Survey};
+use crate::serving::{Host, Outcome};
+use crate::{loading, logging, platform};
+
+/// Serves the enabled protocols below `home` until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps the process itself from serving; what is wrong with configuration and protocols is
+/// printed to standard error, and the status is 78.
+pub fn run(home: &Path, options: &StartOptions) -> Result<u8, CommandError> {
+    logging::init();
+    let (config, mut problems) = config::load_all(home, config::process_environment());
+    let mut survey = installation::survey(home, &config);
+    if options.strict {
+        survey = survey.strict();
+    }
+    problems.append(&mut survey.diagnostics);
+    survey.diagnostics = problems;
+    let style = Style::of(&std::io::stderr());
+    let silent =
+        survey.diagnostics.is_empty() && survey.entries.iter().all(|entry| entry.diagnostics.is_empty());
+    if !silent {
+        let _ = write!(std::io::stderr(), "{}", report::text(&survey, style));
+    }
+    let config_is_wrong = survey.diagnostics.iter().any(Diagnostic::is_error);
+    if config_is_wrong || (survey.has_errors() && !options.failsafe) {
+        return Ok(EXIT_REFUSED);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| {
+        CommandError::failure(
+            format!("Could not prepare to wait for signals: {error}."),
+            "Free some descriptors.",
+        )
+    })?;
+    runtime.block_on(serve(config, survey, options))
+}
+
+async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result<u8, CommandError> {
+    let mut signals = Signals::new()?;
+    let settings = settings(&config);
+    let max_request_size = settings.max_request_size;
+    let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);
+    let timeout = config.shutdown_timeout();
+    let failsafe = options.failsafe;
+
+    let (done, loaded) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("kuzzle-loading".into())
+        .spawn(move || {
+            platform::block_termination_signals();
+            let _ = done.send(load(host, &config, &survey, failsafe));
+        })
+        .map_err(|error| CommandError::failure(format!("Could not start a thread: {error}."), ""))?;
+
+    tokio::select! {
+        loaded = loaded => match loaded {
+            Ok(true) => {}
+            Ok(false) => end(host, timeout, EXIT_REFUSED),
+            Err(_) => end(host, timeout, EXIT_FAILURE),
+        },
+        signal = signals.next() => {
+            tracing::warn!(signal, "interrupted before all protocols serve");
+            end(host, timeout, EXIT_OK);
+        }
+    }
+
+    if let Err(error) = announce(host, options.ready_file.as_deref()) {
+        let _ = writeln!(std::io::stderr(), "error: {error}");
+        end(host, timeout, EXIT_FAILURE);
+    }
+    let signal = signals.next().await;
+    tracing::info!(signal, timeout_ms = timeout.as_millis() as u64, "shutting down");
+    end(host, timeout, EXIT_OK)
+}
+
+/// Loads, initialises and starts. Whether the host may serve; if not, everything wrong is printed.
+fn load(host: &'static Host, config: &Config, survey: &Survey, failsafe: bool) -> bool {
+    let limit = config.init_timeout();
+    let (protocols, problems) = loading::open(host, config, survey.candidates());
+    if refused(&problems, failsafe) || refused(&loading::init(&protocols, limit), failsafe) {
+        return false;
+    }
+    host.open_gate();
+    if refused(&loading::start(&protocols, limit), failsafe) {
+        return false;
+    }
+    let serves = |name: &str| protocols.iter().any(|protocol| protocol.name == name && protocol.serves());
+    let left_out: Vec<_> = survey
+        .entries
+        .iter()
+        .filter(|entry| entry.status != Status::Disabled && !entry.name.as_deref().is_some_and(serves))
+        .map(|entry| entry.name.clone().unwrap_or_else(|| entry.path.display().to_string()))
+        .collect();
+    if !left_out.is_empty() {
+        tracing::error!(protocols = left_out.join(", "), "FAILSAFE: serving WITHOUT these protocols");
+    }
+    host.kernel.set_protocols(host.describe_protocols());
+    true
+}
+
+/// Prints what is wrong. Whether the host must not serve because of it.
+fn refused(problems: &[Diagnostic], failsafe: bool) -> bool {
+    let style = Style::of(&std::io::stderr());
+    for problem in problems {
+        let _ = write!(std::io::stderr(), "{}", problem.text(0, style));
+    }
+    !failsafe && problems.iter().any(Diagnostic::is_error)
+}
+
+fn settings(config: &Config) -> Settings {
+    let limits = config.limits();
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Settings {
+        node_id: node_id(),
+        concurrent_requests: size(limits.concurrent_requests),
+        requests_buffer_size: size(limits.requests_buffer_size),
+        subscription_rooms: size(limits.subscription_rooms),
+        subscription_conditions_count: size(limits.subscription_conditions_count),
+        max_request_size: size(config.max_request_size()),
+        ..Settings::default()
+    }
+}
+
+/// A name of Kuzzle's form: `knode-<adjective>-<name>-<digits>`.
+fn node_id() -> String {
+    const ADJECTIVES: [&str; 16] = [
+        "agile", "bold", "brave", "bright", "calm", "clever", "eager", "gentle", "happy", "keen", "lively",
+        "nimble", "proud", "quick", "quiet", "witty",
+    ];
+    const NAMES: [&str; 16] = [
+        "badger", "crane", "dolphin", "falcon", "ferret", "heron", "ibex", "lynx", "magpie", "marten",
+        "osprey", "otter", "puffin", "raven", "stork", "wren",
+    ];
+    let random = uuid::Uuid::new_v4().as_u128();
+    let pick = |words: [&'static str; 16], shift: u32| words[(random >> shift) as usize % 16];
+    format!("knode-{}-{}-{}", pick(ADJECTIVES, 0), pick(NAMES, 8), (random >> 16) as u32 % 100_000)
+}
+
+#[derive(Serialize)]
+struct Ready {
+    pid: u32,
+    protocols: Vec<Serving>,
+}
+
+#[derive(Serialize)]
+struct Serving {
+    name: String,
+    listeners: Vec<kuzzle_kernel::Listener>,
+}
+
+/// Tells that all protocols serve: one line on standard error, and the ready file.
+fn announce(host: &Host, ready_file: Option<&Path>) -> Result<(), CommandError> {
+    let serving = |info: ProtocolInfo| Serving { name: info.name, listeners: info.listeners };
+    let ready = Ready {
+        pid: std::process::id(),
+        protocols: host.describe_protocols().into_iter().map(serving).collect(),
+    };
+    let line = serde_json::to_string(&ready).expect("texts and a number are JSON");
+    if let Some(file) = ready_file {
+        write_atomically(file, line.as_bytes()).map_err(|error| {
+            CommandError::failure(
+                format!("Could not write the ready file {}: {error}.", file.display()),
+                "Give a file in a folder that the host may write to.",
+            )
+        })?;
+    }
+    let _ = writeln!(std::io::stderr(), "{line}");
+    Ok(())
+}
+
+/// Writes beside the file, then renames: a reader sees nothing or everything.
+fn write_atomically(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut name = file.file_name().ok_or(std::io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary: PathBuf = file.with_file_name(name);
+    let written = fs::File::create(&temporary).and_then(|mut handle| {
+        handle.write_all(content)?;
+        handle.write_all(b"\n")
+    });
+    written.and_then(|()| fs::rename(&temporary, file)).inspect_err(|_| {
+        let _ = fs::remove_file(&temporary);
+    })
+}
+
+/// Shuts down and ends the process: without static destructors, under which threads of loaded
+/// libraries might still run.
+fn end(host: &'static Host, timeout: Duration, status: u8) -> ! {
+    // Another signal ends the process at once.
+    platform::default_termination_signals();
+    let status = match host.shut_down(timeout) {
+        Outcome::Clean => status,
+        Outcome::Late(waited_for) => {
+            tracing::error!(waited_for = waited_for.join(", "), "not everything ended in time");
+            if status == EXIT_OK { EXIT_FAILURE } else { status }
+        }
+    };
+    let _ = std::io::stderr().flush();
+    platform::exit_now(status)
+}
+
+/// SIGTERM and SIGINT, or what the platform has instead.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, CommandError> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let listen = |kind| {
+                signal(kind).map_err(|error| {
+                    CommandError::failure(format!("Could not listen for signals: {error}."), "")
+                })
+            };
+            Ok(Self {
+                terminate: listen(SignalKind::terminate())?,
+                interrupt: listen(SignalKind::interrupt())?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) -> &'static str {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = tokio::signal::ctrl_c().await;
+            "Ctrl-C"
+        }
+    }
+}

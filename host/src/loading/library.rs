@@ -1,0 +1,98 @@
+//! Opens a library and binds what it exports, once. Its constructors run here: the first foreign
+//! code of all.
+
+#![allow(unsafe_code, reason = "symbols of a library have the types that the ABI says")]
+
+use std::mem::ManuallyDrop;
+
+use kuzzle_protocol_abi::tripwire::{self, Tripwire};
+
+use crate::diagnostics::{Diagnostic, Id};
+use crate::installation::Candidate;
+use crate::platform;
+use crate::serving::abi::Functions;
+
+/// Opens the library of `candidate`, compares its types and binds its functions.
+///
+/// The library is never closed: code and statics of it may be in use until the process ends.
+///
+/// # Errors
+/// Everything that is wrong with it; warnings are added to `warnings`.
+pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<Functions, Diagnostic> {
+    if let Some(changed) = candidate.changed_since_inspection() {
+        return Err(changed);
+    }
+    let library = platform::open_library(&candidate.library).map_err(|error| {
+        let mut text = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        Diagnostic::error(
+            Id::RuntimeLoadFailed,
+            &candidate.library,
+            format!("Could not load the library of protocol \"{}\": {text}.", candidate.name),
+            "Install what the library needs, or build it for this system, then run `kuzzle-host check`.",
+        )
+    })?;
+    let library = ManuallyDrop::new(library);
+    if let Some(changed) = candidate.changed_since_inspection() {
+        return Err(changed);
+    }
+    check_types(candidate, warnings)?;
+
+    let missing = |symbol: &str| {
+        Diagnostic::error(
+            Id::RuntimeLoadFailed,
+            &candidate.library,
+            format!("The loaded library of protocol \"{}\" does not export `{symbol}`.", candidate.name),
+            "Another library was loaded than the one that was inspected: is a preloaded library in the way?",
+        )
+    };
+    macro_rules! bind {
+        ($symbol:literal) => {
+            // SAFETY: the symbol was found in the inspected file as a function of that name, and its
+            // note promises the ABI of which the name is part.
+            unsafe { library.get($symbol) }.map(|symbol| *symbol)
+        };
+        (required $symbol:literal) => {
+            bind!($symbol).map_err(|_| missing($symbol))?
+        };
+    }
+    Ok(Functions {
+        init: bind!(required "kuzzle_protocol_init"),
+        start: bind!("kuzzle_protocol_start").ok(),
+        broadcast: bind!(required "kuzzle_protocol_broadcast"),
+        notify: bind!(required "kuzzle_protocol_notify"),
+        join_channel: bind!(required "kuzzle_protocol_join_channel"),
+        leave_channel: bind!(required "kuzzle_protocol_leave_channel"),
+        disconnect: bind!(required "kuzzle_protocol_disconnect"),
+        shutdown: bind!("kuzzle_protocol_shutdown").ok(),
+    })
+}
+
+/// The abi_stable tripwire: the types of a Rust protocol must be the host's.
+fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
+    let rebuild = "Build the protocol again with a released version of kuzzle-protocol-abi.";
+    match tripwire::check(&candidate.library) {
+        Tripwire::Mismatch { path, expected, found } => Err(Diagnostic::error(
+            Id::AbiLayoutMismatch,
+            &candidate.library,
+            format!("Protocol \"{}\" was compiled with another layout of `{path}`.", candidate.name),
+            rebuild,
+        )
+        .expected(format!("{path}: {expected}"))
+        .found(format!("{path}: {found}"))),
+        Tripwire::OtherAbiStable(text) => {
+            warnings.push(Diagnostic::warning(
+                Id::AbiLayoutMismatch,
+                &candidate.library,
+                format!("The types of protocol \"{}\" could not be compared: {text}.", candidate.name),
+                rebuild,
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}

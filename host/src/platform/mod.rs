@@ -1,0 +1,11 @@
+//! What differs between operating systems, one small module each.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub use unix::{block_termination_signals, default_termination_signals, exit_now, open_library};
+#[cfg(windows)]
+pub use windows::{block_termination_signals, default_termination_signals, exit_now, open_library};

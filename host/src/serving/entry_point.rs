@@ -1,0 +1,250 @@
+//! What the host does for a protocol: the functions of EntryPoint and Context, in safe types.
+
+use std::borrow::Cow;
+
+use kuzzle_kernel::{Caller, InvalidRequest, Listener, Request};
+use kuzzle_protocol_abi::raw;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::abi::{Completion, Failure};
+use super::calls;
+use super::connections::{Connection, Handle};
+use super::outbox::{Answer, Outbox};
+use super::protocol::{Protocol, State};
+use super::turn::Turn;
+
+/// A client that has connected, as its protocol describes it.
+pub(crate) struct ConnectionInfo<'a> {
+    pub label: &'a str,
+    pub ips: Vec<&'a str>,
+    pub headers: Vec<(&'a str, &'a str)>,
+}
+
+/// A request, as its protocol hands it over.
+pub(crate) struct RequestInfo<'a> {
+    pub connection: u64,
+    pub document: Cow<'a, [u8]>,
+    pub label: &'a str,
+    pub headers: Vec<(&'a str, &'a str)>,
+    pub method: &'a str,
+    pub url: &'a str,
+}
+
+fn serving(protocol: &Protocol) -> Result<State, Failure> {
+    match protocol.state() {
+        State::Stopped => {
+            Err(Failure::new(raw::KUZZLE_STOPPED, "this protocol has been stopped after a fault"))
+        }
+        State::Shutdown => Err(Failure::new(raw::KUZZLE_SHUTDOWN, "this protocol has been shut down")),
+        state => Ok(state),
+    }
+}
+
+fn bad_handle() -> Failure {
+    Failure::new(
+        raw::KUZZLE_BAD_HANDLE,
+        "no such connection: it was removed, or never was this protocol's; close the client",
+    )
+}
+
+/// Declares a client. Calls nobody.
+pub(crate) fn new_connection(
+    protocol: &'static Protocol,
+    info: &ConnectionInfo<'_>,
+) -> Result<(Handle, Uuid), Failure> {
+    let host = protocol.host;
+    serving(protocol)?;
+    if host.is_shutting_down() {
+        return Err(Failure::new(raw::KUZZLE_SHUTTING_DOWN, "the host is shutting down"));
+    }
+    if !host.gate_is_open() {
+        return Err(Failure::new(
+            raw::KUZZLE_NOT_STARTED,
+            "not all protocols are initialised yet: accept clients from kuzzle_protocol_start on, or try again",
+        ));
+    }
+    let uuid = Uuid::new_v4();
+    let owned = |text: &&str| Box::<str>::from(*text);
+    let connection = host
+        .connections
+        .add(|handle| Connection {
+            handle,
+            uuid,
+            protocol,
+            label: (!info.label.is_empty() && info.label != protocol.name).then(|| info.label.into()),
+            ips: info.ips.iter().map(owned).collect(),
+            headers: info.headers.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
+            outbox: Outbox::default(),
+        })
+        .ok_or_else(|| Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can"))?;
+    host.kernel.add_connection(connection.handle.id());
+    Ok((connection.handle, uuid))
+}
+
+/// Ends a connection; its notifications go out when the outermost host function returns.
+pub(crate) fn remove_connection(protocol: &'static Protocol, connection: u64) -> Result<(), Failure> {
+    if protocol.state() == State::Shutdown {
+        return Err(Failure::new(raw::KUZZLE_SHUTDOWN, "this protocol has been shut down"));
+    }
+    let connection = protocol.host.connections.remove(Handle(connection), protocol).ok_or_else(bad_handle)?;
+    Turn::begin(protocol).removed(&connection);
+    Ok(())
+}
+
+/// Executes a request on this thread: kernel, then the notifications that it caused, then the
+/// completion.
+pub(crate) fn execute(
+    protocol: &'static Protocol,
+    info: &RequestInfo<'_>,
+    completion: Completion,
+) -> Result<(), Failure> {
+    let host = protocol.host;
+    serving(protocol)?;
+    if calls::inside_callback() {
+        return Err(Failure::new(
+            raw::KUZZLE_REENTRANT,
+            "execute was called inside a callback: queue the request and execute it after the callback",
+        ));
+    }
+    let connection = match info.connection {
+        0 => None,
+        handle => Some(host.connections.get(Handle(handle), protocol).ok_or_else(bad_handle)?),
+    };
+    let connection_label =
+        connection.as_ref().map_or(protocol.name.as_str(), |connection| connection.label());
+    let caller = Caller {
+        connection: connection.as_ref().map(|connection| connection.handle.id()),
+        uuid: connection.as_ref().map(|connection| connection.uuid),
+        protocol: if info.label.is_empty() { connection_label } else { info.label },
+        headers: &info.headers,
+    };
+
+    let mut turn = Turn::begin(protocol);
+    let response = if info.document.len() > host.max_request_size {
+        host.kernel.oversized(None)
+    } else {
+        let request = Request::parse(&info.document).map_err(refused)?;
+        host.kernel.execute(&request, &caller, &mut turn)
+    };
+    turn.deliver();
+    match connection {
+        Some(connection) => turn.complete(&connection, Box::new(Answer { completion, response })),
+        None => protocol.complete(completion, &response),
+    }
+    Ok(())
+}
+
+fn refused(invalid: InvalidRequest) -> Failure {
+    match invalid {
+        InvalidRequest::Json { message } => Failure::new(raw::KUZZLE_INVALID_JSON, message),
+        InvalidRequest::Request { message, request_id, .. } => {
+            Failure { request_id, ..Failure::new(raw::KUZZLE_INVALID_REQUEST, message) }
+        }
+    }
+}
+
+/// Tells of an answer that did not come from `execute`.
+pub(crate) fn log_access(protocol: &Protocol, request: &RequestInfo<'_>, status: u32, size: u64) {
+    tracing::debug!(
+        target: "kuzzle::access", protocol = %protocol.name, method = request.method, url = request.url, status, size
+    );
+}
+
+/// Remembers an address that a protocol has bound.
+pub(crate) fn report_listener(protocol: &Protocol, transport: &str, address: &str) -> Result<(), Failure> {
+    const MOST: usize = 64;
+    serving(protocol)?;
+    if transport.is_empty() || address.is_empty() || transport.len() > 64 || address.len() > 512 {
+        return Err(Failure::new(
+            raw::KUZZLE_INVALID_ARGUMENT,
+            "a listener needs a transport (at most 64 bytes) and an address (at most 512 bytes)",
+        ));
+    }
+    if protocol.listeners().len() >= MOST {
+        return Err(Failure::new(raw::KUZZLE_LIMIT, "a protocol can report 64 listeners"));
+    }
+    protocol.report_listener(Listener { transport: transport.into(), address: address.into() });
+    Ok(())
+}
+
+/// Writes a line of a protocol to the log.
+pub(crate) fn log(protocol: &Protocol, level: u32, topic: &str, message: &str) {
+    macro_rules! line {
+        ($level:ident) => {
+            if topic.is_empty() {
+                tracing::$level!(target: "kuzzle::protocol", protocol = %protocol.name, "{message}")
+            } else {
+                tracing::$level!(target: "kuzzle::protocol", protocol = %protocol.name, topic, "{message}")
+            }
+        };
+    }
+    match level {
+        raw::KUZZLE_LOG_ERROR => line!(error),
+        raw::KUZZLE_LOG_WARN => line!(warn),
+        raw::KUZZLE_LOG_INFO => line!(info),
+        raw::KUZZLE_LOG_DEBUG => line!(debug),
+        _ => line!(trace),
+    }
+}
+
+/// Whether a line of that level would be written.
+pub(crate) fn log_enabled(level: u32) -> bool {
+    match level {
+        raw::KUZZLE_LOG_ERROR => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::ERROR),
+        raw::KUZZLE_LOG_WARN => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::WARN),
+        raw::KUZZLE_LOG_INFO => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::INFO),
+        raw::KUZZLE_LOG_DEBUG => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::DEBUG),
+        _ => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::TRACE),
+    }
+}
+
+/// The value of an option.
+pub(crate) enum OptionValue<'a> {
+    Json(&'a Value),
+    Text(&'a str),
+    Integer(i64),
+}
+
+impl<'a> OptionValue<'a> {
+    pub(crate) fn integer(&self) -> Option<i64> {
+        match self {
+            Self::Json(value) => value.as_i64(),
+            Self::Integer(number) => Some(*number),
+            Self::Text(_) => None,
+        }
+    }
+
+    pub(crate) fn boolean(&self) -> Option<bool> {
+        match self {
+            Self::Json(value) => value.as_bool(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn text(&self) -> Option<&'a str> {
+        match self {
+            Self::Json(value) => value.as_str(),
+            Self::Text(text) => Some(text),
+            Self::Integer(_) => None,
+        }
+    }
+}
+
+/// An option by its dotted path: of the protocol's own section, or of the section that the first
+/// segment names if it owns several; `/host` and `/port` are the server's.
+pub(crate) fn option(protocol: &'static Protocol, path: &str) -> Option<OptionValue<'static>> {
+    let description = &protocol.description;
+    match path {
+        "/host" => return description.server_host.as_deref().map(OptionValue::Text),
+        "/port" => return Some(OptionValue::Integer(description.server_port)),
+        _ => {}
+    }
+    let sections = description.options.as_object()?;
+    let root = match sections.len() {
+        1 => sections.values().next()?,
+        _ => &description.options,
+    };
+    let found = path.split('.').try_fold(root, |value, key| value.get(key))?;
+    (!found.is_null()).then_some(OptionValue::Json(found))
+}

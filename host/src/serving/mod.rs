@@ -1,0 +1,127 @@
+//! Serving: connections, requests and notifications between loaded protocols and the kernel.
+//!
+//! A request comes in through [`entry_point`] and is executed by the kernel on the same thread.
+//! What the kernel brings about is appended ([`turn`]) and delivered after it has returned: in each
+//! connection's own order ([`outbox`]), to the executing protocol on this thread and to the others
+//! on their own ([`queue`]). No lock is held across a call into a protocol.
+
+pub mod abi;
+mod calls;
+mod connections;
+mod entry_point;
+mod outbox;
+mod protocol;
+mod queue;
+mod reaper;
+mod shutdown;
+#[cfg(test)]
+mod testing;
+mod turn;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use kuzzle_kernel::{Kernel, ProtocolInfo};
+
+pub use calls::Function;
+pub use connections::{Connection, Connections, Handle};
+pub use outbox::DisconnectReason;
+pub use protocol::{Description, Failure, Protocol, State};
+pub use shutdown::Outcome;
+
+use crate::platform;
+use reaper::Reaper;
+
+/// The running server. Never freed: libraries and threads keep references to it.
+pub struct Host {
+    /// Executes requests, keeps rooms.
+    pub kernel: Kernel,
+    /// The clients of all protocols.
+    pub connections: Connections,
+    pub(crate) reaper: Reaper,
+    pub(crate) max_request_size: usize,
+    protocols: OnceLock<Box<[&'static Protocol]>>,
+    gate: AtomicBool,
+    shutting_down: AtomicBool,
+}
+
+impl Host {
+    /// Makes a host without protocols.
+    ///
+    /// Requests of more than `max_request_size` bytes are not parsed.
+    pub fn new(kernel: Kernel, max_request_size: usize) -> &'static Self {
+        let host: &'static Self = Box::leak(Box::new(Self {
+            kernel,
+            max_request_size,
+            connections: Connections::default(),
+            reaper: Reaper::default(),
+            protocols: OnceLock::new(),
+            gate: AtomicBool::new(false),
+            shutting_down: AtomicBool::new(false),
+        }));
+        spawn("kuzzle-reaper", || host.reaper.serve());
+        host
+    }
+
+    /// Registers the protocols, once and before any `init`, and starts their threads.
+    pub fn register(&self, protocols: Vec<&'static Protocol>) {
+        let protocols = self.protocols.get_or_init(|| protocols.into());
+        for protocol in protocols {
+            spawn(&format!("kuzzle-{}", protocol.name), || turn::serve_queue(protocol));
+        }
+    }
+
+    /// The registered protocols, in the order of loading.
+    pub fn protocols(&self) -> &[&'static Protocol] {
+        self.protocols.get().map_or(&[], |protocols| protocols)
+    }
+
+    /// Lets protocols declare connections: every `init` has succeeded.
+    pub fn open_gate(&self) {
+        self.gate.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn gate_is_open(&self) -> bool {
+        self.gate.load(Ordering::Acquire)
+    }
+
+    /// Whether a shutdown has begun.
+    pub fn is_shutting_down(&self) -> bool {
+        self.shutting_down.load(Ordering::Acquire)
+    }
+
+    /// What `server:info`, the ready line and the ready file tell of the protocols that serve.
+    pub fn describe_protocols(&self) -> Vec<ProtocolInfo> {
+        let serving = self.protocols().iter().filter(|protocol| protocol.serves());
+        serving
+            .map(|protocol| ProtocolInfo {
+                name: protocol.name.clone(),
+                version: protocol.description.version.clone(),
+                listeners: protocol.listeners(),
+            })
+            .collect()
+    }
+
+    /// Takes a protocol out of service after a fault: it is not called any more, its connections
+    /// are removed, its `shutdown` is called once.
+    pub(crate) fn stop(&self, protocol: &'static Protocol, function: Function) {
+        if protocol.advance(State::Stopped) {
+            tracing::error!(
+                protocol = %protocol.name, %function,
+                "the protocol panicked and is stopped: its clients are cut off, the other protocols go on"
+            );
+            protocol.queue.push(queue::Work::Stop);
+            self.kernel.set_protocols(self.describe_protocols());
+        }
+    }
+}
+
+/// Starts a host thread. Protocols' functions may run on it, so it blocks termination signals.
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
+    let run = move || {
+        platform::block_termination_signals();
+        run();
+    };
+    thread::Builder::new().name(name.into()).spawn(run).expect("the system has no threads left at start-up");
+}

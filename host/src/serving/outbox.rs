@@ -1,0 +1,288 @@
+//! The order of what reaches a protocol for one connection: join, leave, notify, disconnect and
+//! completions, in the order of the kernel's state changes, one at a time.
+//!
+//! Entries are appended while the kernel holds the lock of the change that they tell, and delivered
+//! later by whoever claims the outbox; the lock is never held across a call into a protocol.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kuzzle_kernel::{Channel, Payload, Response};
+use parking_lot::Mutex;
+
+use super::abi::Completion;
+
+/// Entries of one connection that may wait; above it the connection is disconnected.
+pub(crate) const BOUND: usize = 65_536;
+
+/// Entries that one drainer delivers before it passes the rest on.
+pub(crate) const BATCH: usize = 64;
+
+/// Why a connection must be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DisconnectReason {
+    /// Asked for by the API.
+    Requested,
+    /// The host is shutting down.
+    Shutdown,
+    /// Too much is waiting for it.
+    Overflow,
+}
+
+/// One call that is due.
+pub(crate) enum Entry {
+    Join(Channel),
+    Leave(Channel),
+    Notify { channels: Arc<[Channel]>, payload: Payload },
+    Disconnect { reason: DisconnectReason, message: Box<str> },
+    Complete(Box<Answer>),
+}
+
+/// A response and whom to give it to.
+pub(crate) struct Answer {
+    pub completion: Completion,
+    pub response: Response,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Open,
+    /// A disconnect is due or done: nothing but completions follows.
+    Closing,
+    /// Removed: nothing but completions follows.
+    Gone,
+}
+
+struct State {
+    entries: VecDeque<Entry>,
+    /// Channels whose join was refused and whose subscriber has not been told yet.
+    refused: Vec<Channel>,
+    claimed: bool,
+    phase: Phase,
+}
+
+/// What is on its way to a protocol for one connection.
+pub struct Outbox(Mutex<State>);
+
+/// What became of an appended entry.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Appended {
+    /// It waits, and nothing did before: the appender sees to it that somebody drains.
+    First,
+    /// It waits behind others, so somebody is about to drain.
+    Behind,
+    /// The connection has ended: dropped.
+    Dropped,
+    /// The bound is passed: what waited is dropped, and a disconnect waits instead.
+    Overflow,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self(Mutex::new(State {
+            entries: VecDeque::new(),
+            refused: Vec::new(),
+            claimed: false,
+            phase: Phase::Open,
+        }))
+    }
+}
+
+impl Outbox {
+    /// Appends, and calls nobody.
+    pub(crate) fn append(&self, entry: Entry) -> Appended {
+        let mut state = self.0.lock();
+        let appended =
+            if state.claimed || !state.entries.is_empty() { Appended::Behind } else { Appended::First };
+        if matches!(entry, Entry::Complete(_)) {
+            state.entries.push_back(entry);
+            return appended;
+        }
+        if state.phase != Phase::Open {
+            return Appended::Dropped;
+        }
+        if matches!(entry, Entry::Disconnect { .. }) {
+            state.phase = Phase::Closing;
+        } else if state.entries.len() >= BOUND {
+            state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+            state.phase = Phase::Closing;
+            state.entries.push_back(Entry::Disconnect {
+                reason: DisconnectReason::Overflow,
+                message: "too much is waiting for this connection".into(),
+            });
+            return Appended::Overflow;
+        }
+        state.entries.push_back(entry);
+        appended
+    }
+
+    /// Claims an outbox in which nothing waits: the claimer may make one call without queueing it.
+    pub(crate) fn claim_idle(&self) -> bool {
+        let mut state = self.0.lock();
+        let idle = !state.claimed && state.entries.is_empty();
+        state.claimed |= idle;
+        idle
+    }
+
+    /// Claims an outbox in which something waits. Answers how much of it to deliver.
+    pub(crate) fn claim(&self) -> Option<usize> {
+        let mut state = self.0.lock();
+        if state.claimed || state.entries.is_empty() {
+            return None;
+        }
+        state.claimed = true;
+        Some(state.entries.len().min(BATCH))
+    }
+
+    /// The next entry, for the claimer; `None` ends the claim.
+    pub(crate) fn next(&self) -> Option<(Entry, Delivery)> {
+        let mut state = self.0.lock();
+        match state.entries.pop_front() {
+            Some(entry) => Some((entry, state.delivery())),
+            None => {
+                state.claimed = false;
+                None
+            }
+        }
+    }
+
+    /// Ends the claim if nothing waits; else it goes on, and the caller has to pass it on.
+    pub(crate) fn release(&self) -> bool {
+        let mut state = self.0.lock();
+        state.claimed = !state.entries.is_empty();
+        !state.claimed
+    }
+
+    /// How a completion is to be delivered now.
+    pub(crate) fn delivery(&self) -> Delivery {
+        self.0.lock().delivery()
+    }
+
+    /// Remembers that the protocol refused to let the connection join.
+    pub(crate) fn refuse(&self, channel: Channel) {
+        self.0.lock().refused.push(channel);
+    }
+
+    /// Whether the join of this channel was refused; answers so once.
+    pub(crate) fn was_refused(&self, channel: &Channel) -> bool {
+        let mut state = self.0.lock();
+        let position = state.refused.iter().position(|refused| refused == channel);
+        position.map(|index| state.refused.swap_remove(index)).is_some()
+    }
+
+    /// The connection is removed: only completions are left.
+    pub(crate) fn close(&self) {
+        let mut state = self.0.lock();
+        state.phase = Phase::Gone;
+        state.refused = Vec::new();
+        state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+    }
+
+    /// Whether nothing waits and nobody is delivering.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.0.lock();
+        !state.claimed && state.entries.is_empty()
+    }
+}
+
+impl State {
+    fn delivery(&self) -> Delivery {
+        if self.phase == Phase::Gone { Delivery::Dropped } else { Delivery::Normal }
+    }
+}
+
+/// How an entry is to be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Delivery {
+    Normal,
+    /// The connection is gone: a completion says so instead.
+    Dropped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(name: &str) -> Entry {
+        Entry::Join(name.into())
+    }
+
+    fn joined(outbox: &Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.next())
+            .map(|(entry, _)| match entry {
+                Entry::Join(channel) => channel.to_string(),
+                Entry::Disconnect { message, .. } => format!("disconnect: {message}"),
+                _ => "other".into(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_in_which_they_came() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.append(join("a")), Appended::First);
+        assert_eq!(outbox.append(join("b")), Appended::Behind);
+        assert_eq!(outbox.append(join("c")), Appended::Behind);
+        assert_eq!(outbox.claim(), Some(3));
+        assert_eq!(joined(&outbox), ["a", "b", "c"]);
+        assert!(outbox.is_idle());
+    }
+
+    #[test]
+    fn only_one_can_claim() {
+        let outbox = Outbox::default();
+        assert_eq!(outbox.claim(), None, "nothing waits");
+        outbox.append(join("a"));
+        assert!(!outbox.claim_idle(), "something waits");
+        assert_eq!(outbox.claim(), Some(1));
+        assert_eq!(outbox.claim(), None);
+        outbox.next();
+        assert!(outbox.release());
+        assert!(outbox.claim_idle());
+        assert!(!outbox.claim_idle());
+    }
+
+    #[test]
+    fn a_claim_goes_on_while_something_waits() {
+        let outbox = Outbox::default();
+        assert!(outbox.claim_idle());
+        outbox.append(join("meanwhile"));
+        assert!(!outbox.release());
+        assert_eq!(joined(&outbox), ["meanwhile"]);
+    }
+
+    #[test]
+    fn nothing_follows_a_disconnect_or_a_removal() {
+        let outbox = Outbox::default();
+        outbox.append(join("before"));
+        outbox.append(Entry::Disconnect { reason: DisconnectReason::Requested, message: "bye".into() });
+        assert_eq!(outbox.append(join("after")), Appended::Dropped);
+        assert_eq!(joined(&outbox), ["before", "disconnect: bye"]);
+
+        let outbox = Outbox::default();
+        outbox.append(join("before"));
+        outbox.close();
+        assert_eq!(outbox.append(join("after")), Appended::Dropped);
+        assert!(outbox.next().is_none());
+        assert_eq!(outbox.delivery(), Delivery::Dropped);
+    }
+
+    #[test]
+    fn too_much_waiting_becomes_a_disconnect() {
+        let outbox = Outbox::default();
+        for _ in 0..BOUND {
+            assert_ne!(outbox.append(join("x")), Appended::Overflow);
+        }
+        assert_eq!(outbox.append(join("one too many")), Appended::Overflow);
+        assert_eq!(joined(&outbox), ["disconnect: too much is waiting for this connection"]);
+    }
+
+    #[test]
+    fn a_refused_join_is_told_once() {
+        let (outbox, channel) = (Outbox::default(), Channel::from("c"));
+        outbox.refuse(channel.clone());
+        assert!(outbox.was_refused(&channel));
+        assert!(!outbox.was_refused(&channel));
+    }
+}

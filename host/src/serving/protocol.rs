@@ -1,0 +1,248 @@
+//! A protocol as the host serves it: its functions, its state, its own dispatch queue.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use kuzzle_kernel::{Channel, Listener, Payload, Response};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::Host;
+use super::abi::{Completion, Functions, Instance, Tables};
+use super::calls::{Call, Function};
+use super::connections::Handle;
+use super::outbox::DisconnectReason;
+use super::queue::{Queue, Work};
+
+pub use super::abi::Failure;
+
+/// What becomes of a protocol, in this order; a fault skips to `Stopped`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub enum State {
+    /// Loaded; `init` has not succeeded yet.
+    Loaded,
+    /// `init` has succeeded.
+    Initialised,
+    /// Taken out of service after a fault.
+    Stopped,
+    /// `shutdown` has been called, or is about to be.
+    Shutdown,
+}
+
+/// Facts about a protocol that do not change.
+pub struct Description {
+    /// The manifest's name.
+    pub name: String,
+    /// The manifest's version.
+    pub version: Option<String>,
+    /// The enabled entry.
+    pub entry: PathBuf,
+    /// The sections of `server.protocols` that it owns, each with its options.
+    pub options: Value,
+    /// The `server` section as JSON, with only its own sections.
+    pub config: String,
+    /// `server.host`, if it is set.
+    pub server_host: Option<String>,
+    /// `server.port`.
+    pub server_port: i64,
+}
+
+/// A loaded protocol. Never freed: libraries keep pointers into it.
+pub struct Protocol {
+    /// Position among the host's protocols, in the order of loading.
+    pub index: u16,
+    /// The manifest's name.
+    pub name: String,
+    pub(crate) host: &'static Host,
+    pub(crate) description: Description,
+    functions: Functions,
+    tables: OnceLock<Tables>,
+    instance: OnceLock<Instance>,
+    /// Held during `init`, `start` and `shutdown`, which are never concurrent.
+    once: Mutex<()>,
+    state: AtomicU8,
+    pub(crate) queue: Queue,
+    listeners: Mutex<Vec<Listener>>,
+}
+
+impl Protocol {
+    /// Makes a protocol of bound functions. It lives until the process ends.
+    pub fn new(
+        host: &'static Host,
+        index: u16,
+        description: Description,
+        functions: Functions,
+    ) -> &'static Protocol {
+        let protocol: &'static Protocol = Box::leak(Box::new(Protocol {
+            index,
+            name: description.name.clone(),
+            host,
+            description,
+            functions,
+            tables: OnceLock::new(),
+            instance: OnceLock::new(),
+            once: Mutex::new(()),
+            state: AtomicU8::new(State::Loaded as u8),
+            queue: Queue::default(),
+            listeners: Mutex::default(),
+        }));
+        protocol.tables.get_or_init(|| Tables::new(protocol));
+        protocol
+    }
+
+    /// How far it has come.
+    pub fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Loaded,
+            1 => State::Initialised,
+            2 => State::Stopped,
+            _ => State::Shutdown,
+        }
+    }
+
+    /// The enabled entry.
+    pub fn entry(&self) -> &Path {
+        &self.description.entry
+    }
+
+    /// Takes a protocol that could not be initialised or started out of service.
+    pub fn withdraw(&'static self) {
+        let state = self.state();
+        if self.advance(State::Stopped) && state == State::Initialised {
+            self.queue.push(Work::Stop);
+        }
+    }
+
+    /// Goes on to a later state; `false` if it was there already or further.
+    pub(crate) fn advance(&self, to: State) -> bool {
+        self.state.fetch_max(to as u8, Ordering::AcqRel) < to as u8
+    }
+
+    /// Whether it may be called: initialised, and neither stopped nor shut down.
+    pub fn serves(&self) -> bool {
+        self.state() == State::Initialised
+    }
+
+    /// Calls `init`, once.
+    ///
+    /// # Errors
+    /// What the protocol answered.
+    pub(crate) fn init(&'static self) -> Result<(), Failure> {
+        let tables = self.tables.get().expect("made with the protocol");
+        let _once = self.once.lock();
+        let call = Call::enter(self.index, Function::Init);
+        let instance = self.functions.init(tables)?;
+        drop(call);
+        self.instance.set(instance).map_err(|_| Failure::other("init was called twice"))?;
+        self.advance(State::Initialised);
+        Ok(())
+    }
+
+    /// Calls `start`, if the protocol has it.
+    ///
+    /// # Errors
+    /// What the protocol answered.
+    pub(crate) fn start(&'static self) -> Result<(), Failure> {
+        let Some(instance) = self.instance.get() else { return Ok(()) };
+        let _once = self.once.lock();
+        let _call = Call::enter(self.index, Function::Start);
+        self.functions.start(instance)
+    }
+
+    pub(crate) fn broadcast(&'static self, channels: &[Channel], payload: &Payload) {
+        self.call(Function::Broadcast, |instance| self.functions.broadcast(instance, channels, payload));
+    }
+
+    pub(crate) fn notify(&'static self, connection: Handle, channels: &[Channel], payload: &Payload) {
+        self.call(Function::Notify, |instance| {
+            self.functions.notify(instance, connection.0, channels, payload)
+        });
+    }
+
+    /// Whether the protocol accepts that the connection joins.
+    pub(crate) fn join_channel(&'static self, connection: Handle, channel: &str) -> bool {
+        self.call(Function::JoinChannel, |instance| {
+            self.functions.join_channel(instance, connection.0, channel)
+        })
+    }
+
+    pub(crate) fn leave_channel(&'static self, connection: Handle, channel: &str) {
+        self.call(Function::LeaveChannel, |instance| {
+            self.functions.leave_channel(instance, connection.0, channel)
+        });
+    }
+
+    pub(crate) fn disconnect(&'static self, connection: Handle, reason: DisconnectReason, message: &str) {
+        self.call(Function::Disconnect, |instance| {
+            self.functions.disconnect(instance, connection.0, reason, message)
+        });
+    }
+
+    /// Gives a response to whoever asked. Not after `shutdown`: nothing of the protocol runs then.
+    pub(crate) fn complete(&self, completion: Completion, response: &Response) {
+        if self.state() != State::Shutdown {
+            let _call = Call::enter(self.index, Function::Completion);
+            completion.call(response);
+        }
+    }
+
+    /// Calls `shutdown`, if the protocol has it. Afterwards its host functions answer SHUTDOWN.
+    pub(crate) fn shutdown(&self, deadline_ms: u32) {
+        if self.state.swap(State::Shutdown as u8, Ordering::AcqRel) == State::Shutdown as u8 {
+            return;
+        }
+        let Some(instance) = self.instance.get() else { return };
+        let Some(_once) = self.once.try_lock() else {
+            tracing::error!(protocol = %self.name, "not shut down: its init or start is still running");
+            return;
+        };
+        let _call = Call::enter(self.index, Function::Shutdown);
+        let status = self.functions.shutdown(instance, deadline_ms);
+        if status != 0 {
+            tracing::warn!(protocol = %self.name, status, "shutdown failed");
+        }
+    }
+
+    /// Adds an address that is really bound.
+    pub(crate) fn report_listener(&self, listener: Listener) {
+        tracing::info!(protocol = %self.name, transport = %listener.transport, address = %listener.address, "listening");
+        self.listeners.lock().push(listener);
+    }
+
+    /// The addresses that the protocol has reported.
+    pub fn listeners(&self) -> Vec<Listener> {
+        self.listeners.lock().clone()
+    }
+
+    /// Makes one call, if the protocol serves; whether it was made and succeeded.
+    fn call(&'static self, function: Function, call: impl FnOnce(&Instance) -> i32) -> bool {
+        if !self.serves() {
+            return false;
+        }
+        let Some(instance) = self.instance.get() else { return false };
+        let status = {
+            let _call = Call::enter(self.index, function);
+            call(instance)
+        };
+        match status {
+            super::abi::OK => true,
+            super::abi::PANIC => {
+                self.host.stop(self, function);
+                false
+            }
+            status => {
+                tracing::debug!(protocol = %self.name, %function, status, "the protocol answered an error");
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

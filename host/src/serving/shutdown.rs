@@ -1,0 +1,92 @@
+//! The end: running requests are answered, clients are told, protocols are shut down in reverse.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::abi;
+use super::outbox::DisconnectReason;
+use super::protocol::State;
+use super::{Host, calls, spawn, turn};
+
+/// How a shutdown ended.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Everything ended in time.
+    Clean,
+    /// The deadline passed while waiting for this.
+    Late(Vec<String>),
+}
+
+/// A protocol gets this long for its `shutdown` even if the deadline is nearer.
+const LEAST: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(1);
+
+impl Host {
+    /// Ends the service within `timeout`. The process is to exit afterwards.
+    pub fn shut_down(&'static self, timeout: Duration) -> Outcome {
+        let deadline = Instant::now() + timeout;
+        let mut late = Vec::new();
+        self.shutting_down.store(true, Ordering::Release);
+        self.kernel.begin_shutdown();
+
+        if !wait(deadline, || self.kernel.running_requests() == 0) {
+            late.push(format!("{} running requests", self.kernel.running_requests()));
+        }
+        for connection in self.connections.all(None) {
+            turn::disconnect(&connection, DisconnectReason::Shutdown, "the server is shutting down");
+        }
+        if !wait(deadline, || self.is_quiet()) {
+            late.extend(self.noises());
+        }
+        for protocol in self.protocols().iter().rev() {
+            if !matches!(protocol.state(), State::Initialised | State::Stopped) {
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now()).max(LEAST);
+            let (done, is_done) = mpsc::channel();
+            spawn("kuzzle-shutdown", move || {
+                protocol.shutdown(left.as_millis() as u32);
+                let _ = done.send(());
+            });
+            if is_done.recv_timeout(left).is_err() {
+                late.push(format!("shutdown of protocol \"{}\"", protocol.name));
+            }
+        }
+        let (retained, released) = abi::payload_references();
+        tracing::info!(retained, released, "payload references of protocols");
+        if late.is_empty() { Outcome::Clean } else { Outcome::Late(late) }
+    }
+
+    /// Whether nothing is on its way to a protocol and no protocol is being called.
+    fn is_quiet(&self) -> bool {
+        self.protocols().iter().all(|protocol| protocol.queue.is_idle())
+            && self.connections.all(None).iter().all(|connection| connection.outbox.is_idle())
+            && calls::running().is_empty()
+    }
+
+    /// What is not quiet.
+    fn noises(&self) -> Vec<String> {
+        let running = calls::running().into_iter().filter_map(|(index, function)| {
+            let protocol = self.protocols().get(usize::from(index))?;
+            Some(format!("{function} of protocol \"{}\"", protocol.name))
+        });
+        let mut noises: Vec<_> = running.collect();
+        if noises.is_empty() {
+            noises.push("notifications on their way to protocols".into());
+        }
+        noises
+    }
+}
+
+fn wait(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(POLL);
+    }
+}

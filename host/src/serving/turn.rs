@@ -1,0 +1,246 @@
+//! A turn: what one host function, or one piece of a protocol thread's work, brings about.
+//!
+//! The kernel only appends ([`Outbound`]); what it appends is delivered when the outermost host
+//! function on the thread is about to return: calls into the executing protocol from a loop on
+//! this thread, never recursively; all that concerns other protocols by their own threads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload};
+
+use super::Host;
+use super::connections::{Connection, Handle};
+use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry};
+use super::protocol::Protocol;
+use super::queue::Work;
+
+/// Something to deliver on this thread.
+enum Due {
+    Broadcast { channels: Arc<[Channel]>, payload: Payload },
+    Drain(Arc<Connection>),
+}
+
+struct Thread {
+    /// The protocol whose functions may be called on this thread, while a turn lasts.
+    protocol: Cell<Option<&'static Protocol>>,
+    due: RefCell<VecDeque<Due>>,
+}
+
+thread_local! {
+    static THREAD: Thread = const { Thread { protocol: Cell::new(None), due: RefCell::new(VecDeque::new()) } };
+}
+
+/// The right to bring something about on this thread, for one protocol.
+pub(crate) struct Turn {
+    host: &'static Host,
+    /// Of the outermost turn on this thread.
+    protocol: &'static Protocol,
+    outermost: bool,
+}
+
+impl Turn {
+    /// Begins a turn, or joins the one that lasts on this thread.
+    pub(crate) fn begin(protocol: &'static Protocol) -> Self {
+        THREAD.with(|thread| {
+            let lasting = thread.protocol.get();
+            if lasting.is_none() {
+                thread.protocol.set(Some(protocol));
+            }
+            Self { host: protocol.host, protocol: lasting.unwrap_or(protocol), outermost: lasting.is_none() }
+        })
+    }
+
+    /// Delivers what is due on this thread, if this is the outermost turn.
+    pub(crate) fn deliver(&mut self) {
+        if !self.outermost {
+            return;
+        }
+        while let Some(due) = THREAD.with(|thread| thread.due.borrow_mut().pop_front()) {
+            match due {
+                Due::Broadcast { channels, payload } => self.protocol.broadcast(&channels, &payload),
+                Due::Drain(connection) => self.drain(&connection),
+            }
+        }
+    }
+
+    /// Gives an answer to the connection that asked: after all that came before it in the
+    /// connection's order, at once if nothing did.
+    pub(crate) fn complete(&mut self, connection: &Arc<Connection>, answer: Box<Answer>) {
+        let outbox = &connection.outbox;
+        if outbox.claim_idle() {
+            let delivery = outbox.delivery();
+            self.answer(connection, answer, delivery);
+            self.release(connection);
+        } else {
+            outbox.append(Entry::Complete(answer));
+            self.drain(connection);
+        }
+    }
+
+    /// Ends a connection on the host's side: its handle is stale already.
+    pub(crate) fn removed(&mut self, connection: &Arc<Connection>) {
+        connection.outbox.close();
+        self.host.kernel.remove_connection(connection.handle.id(), self);
+    }
+
+    /// Delivers what waits for a connection, unless somebody else is at it.
+    pub(crate) fn drain(&mut self, connection: &Arc<Connection>) {
+        if let Some(budget) = connection.outbox.claim() {
+            self.drain_claimed(connection, budget);
+        }
+    }
+
+    /// Goes on under a claim that was passed on.
+    pub(crate) fn go_on(&mut self, connection: &Arc<Connection>) {
+        self.drain_claimed(connection, BATCH);
+    }
+
+    fn drain_claimed(&mut self, connection: &Arc<Connection>, budget: usize) {
+        for _ in 0..budget {
+            let Some((entry, delivery)) = connection.outbox.next() else { return };
+            self.make(connection, entry, delivery);
+        }
+        self.release(connection);
+    }
+
+    fn release(&mut self, connection: &Arc<Connection>) {
+        if !connection.outbox.release() {
+            connection.protocol.queue.push(Work::GoOn(connection.clone()));
+        }
+    }
+
+    /// Makes one call that was due.
+    fn make(&mut self, connection: &Arc<Connection>, entry: Entry, delivery: Delivery) {
+        let (protocol, handle) = (connection.protocol, connection.handle);
+        match entry {
+            Entry::Complete(answer) => self.answer(connection, answer, delivery),
+            _ if delivery == Delivery::Dropped => {}
+            Entry::Join(channel) => {
+                if !protocol.join_channel(handle, &channel) {
+                    connection.outbox.refuse(channel.clone());
+                    self.host.kernel.join_refused(handle.id(), &channel, self);
+                }
+            }
+            Entry::Leave(channel) => protocol.leave_channel(handle, &channel),
+            Entry::Notify { channels, payload } => protocol.notify(handle, &channels, &payload),
+            Entry::Disconnect { reason, message } => {
+                self.host.reaper.expect_removal(connection);
+                protocol.disconnect(handle, reason, &message);
+            }
+        }
+    }
+
+    fn answer(&mut self, connection: &Arc<Connection>, answer: Box<Answer>, delivery: Delivery) {
+        let Answer { completion, mut response } = *answer;
+        if delivery == Delivery::Dropped {
+            response = self.host.kernel.dropped(None, &response.request_id);
+        } else if let Some(join) = response.pending_join.take()
+            && connection.outbox.was_refused(&join.channel)
+        {
+            response = *join.refused;
+        }
+        connection.protocol.complete(completion, &response);
+    }
+
+    /// Sees to it that what waits for a connection is delivered by the right thread.
+    fn schedule(&self, connection: &Arc<Connection>) {
+        if std::ptr::eq(connection.protocol, self.protocol) {
+            THREAD.with(|thread| thread.due.borrow_mut().push_back(Due::Drain(connection.clone())));
+        } else {
+            connection.protocol.queue.push(Work::Drain(connection.clone()));
+        }
+    }
+
+    fn append(&self, connection: ConnectionId, entry: Entry) {
+        let Some(connection) = self.host.connections.find(Handle(connection.0)) else { return };
+        match connection.outbox.append(entry) {
+            Appended::First => self.schedule(&connection),
+            Appended::Behind | Appended::Dropped => {}
+            Appended::Overflow => tracing::warn!(
+                protocol = %connection.protocol.name, connection = %connection.uuid,
+                "disconnected: too much is waiting for this connection"
+            ),
+        }
+    }
+}
+
+/// Asks a connection's protocol, on its own thread, to close it.
+pub(crate) fn disconnect(connection: &Arc<Connection>, reason: DisconnectReason, message: &str) {
+    let entry = Entry::Disconnect { reason, message: message.into() };
+    if connection.outbox.append(entry) == Appended::First {
+        connection.protocol.queue.push(Work::Drain(connection.clone()));
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.outermost {
+            self.deliver();
+            THREAD.with(|thread| thread.protocol.set(None));
+        }
+    }
+}
+
+impl Outbound for Turn {
+    fn broadcast(&mut self, channels: Arc<[Channel]>, payload: Payload) {
+        for protocol in self.host.protocols() {
+            if !protocol.serves() {
+            } else if std::ptr::eq(*protocol, self.protocol) {
+                let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
+                THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
+            } else if !protocol.queue.broadcast(channels.clone(), payload.clone())
+                && protocol.queue.dropped().is_power_of_two()
+            {
+                tracing::warn!(
+                    protocol = %protocol.name, dropped = protocol.queue.dropped(),
+                    "broadcasts are dropped: the protocol is too slow"
+                );
+            }
+        }
+    }
+
+    fn notify(&mut self, connection: ConnectionId, channels: Arc<[Channel]>, payload: Payload) {
+        self.append(connection, Entry::Notify { channels, payload });
+    }
+
+    fn join(&mut self, connection: ConnectionId, channel: &Channel) {
+        self.append(connection, Entry::Join(channel.clone()));
+    }
+
+    fn leave(&mut self, connection: ConnectionId, channel: &Channel) {
+        self.append(connection, Entry::Leave(channel.clone()));
+    }
+
+    fn disconnect(&mut self, connection: ConnectionId, message: &str) {
+        let reason = DisconnectReason::Requested;
+        self.append(connection, Entry::Disconnect { reason, message: message.into() });
+    }
+}
+
+/// The life of a protocol's own thread.
+pub(crate) fn serve_queue(protocol: &'static Protocol) {
+    loop {
+        for work in protocol.queue.take() {
+            let mut turn = Turn::begin(protocol);
+            match work {
+                Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
+                Work::Drain(connection) => turn.drain(&connection),
+                Work::GoOn(connection) => turn.go_on(&connection),
+                Work::Stop => {
+                    for connection in protocol.host.connections.all(Some(protocol)) {
+                        if protocol.host.connections.remove(connection.handle, protocol).is_some() {
+                            turn.removed(&connection);
+                        }
+                    }
+                    turn.deliver();
+                    protocol.shutdown(STOPPED_DEADLINE_MS);
+                }
+            }
+        }
+    }
+}
+
+/// How long a protocol that was stopped after a fault may take for its `shutdown`, in milliseconds.
+const STOPPED_DEADLINE_MS: u32 = 5_000;

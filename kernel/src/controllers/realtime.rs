@@ -1,0 +1,107 @@
+//! The controller `realtime`: subscribing to collections and publishing messages in them.
+//!
+//! Source: Kuzzle, lib/api/controllers/realtimeController.js, lib/core/realtime/hotelClerk.ts.
+
+use std::borrow::Cow;
+
+use koncorde::Filter;
+
+use super::{required_body, required_string};
+use crate::errors::KuzzleError;
+use crate::funnel::{Call, Outcome};
+use crate::json::{self, Kind};
+use crate::outbound::{ConnectionId, Outbound};
+use crate::realtime::{ChannelOptions, Entrance, notification};
+
+/// `realtime:subscribe`: index and collection, a filter as the body, `scope` and `users`.
+pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let (index, collection) = index_and_collection(call)?;
+    let body = required_body(call)?;
+    let filter = Filter::parse(body.get())
+        .map_err(|error| KuzzleError::new("api.assert.koncorde_dsl_error", &[&error.to_string()]))?;
+    let connection = required_connection(call)?;
+    let realtime = &call.kernel.realtime;
+    let entrance =
+        realtime.subscribe(connection, &index, &collection, &filter, options(call), call, outbound)?;
+    Ok(entered(entrance))
+}
+
+/// `realtime:join`: enters a room that exists, by its id.
+pub(super) fn join(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let room_id = room_id(call)?;
+    let connection = required_connection(call)?;
+    let entrance = call.kernel.realtime.join(connection, &room_id, options(call), call, outbound)?;
+    Ok(entered(entrance))
+}
+
+/// `realtime:unsubscribe`: leaves all channels of a room.
+pub(super) fn unsubscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let room_id = room_id(call)?;
+    let realtime = &call.kernel.realtime;
+    let was_subscribed = call
+        .caller
+        .connection
+        .is_some_and(|connection| realtime.unsubscribe(connection, &room_id, call.now_ms, outbound));
+    if !was_subscribed {
+        let user = call.caller.uuid.map_or_else(|| "null".to_owned(), |uuid| uuid.to_string());
+        return Err(KuzzleError::new("core.realtime.not_subscribed", &[&user, &room_id]));
+    }
+    // The room existed, so its id is hexadecimal digits and needs no escapes.
+    Ok(Outcome::new(format!(r#"{{"roomId":"{room_id}"}}"#)))
+}
+
+/// `realtime:count`: how many connections are in a room, 0 if there is no such room.
+pub(super) fn count(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let count = call.kernel.realtime.count(&room_id(call)?);
+    Ok(Outcome::new(format!(r#"{{"count":{count}}}"#)))
+}
+
+/// `realtime:publish`: sends the body, an object, to everybody who has subscribed to it. Kuzzle also takes an
+/// array, for which there is no use; here it is of an invalid type.
+pub(super) fn publish(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let body = required_body(call)?;
+    let (index, collection) = index_and_collection(call)?;
+    if json::kind(body) != Kind::Object {
+        return Err(KuzzleError::new("api.assert.invalid_type", &["body", "object"]));
+    }
+    if let Some(channels) = call.kernel.realtime.audience(&index, &collection) {
+        outbound.broadcast(channels, notification::published(call, &index, &collection, body));
+    }
+    Ok(Outcome::new(r#"{"published":true}"#))
+}
+
+fn entered(entrance: Entrance) -> Outcome {
+    let Entrance { channel, room_id } = entrance;
+    Outcome {
+        result: format!(r#"{{"channel":"{channel}","roomId":"{room_id}"}}"#).into(),
+        join: Some(channel),
+    }
+}
+
+fn index_and_collection<'a>(call: &Call<'a>) -> Result<(Cow<'a, str>, Cow<'a, str>), KuzzleError> {
+    let index = required_string(call.request.index(), "index")?;
+    let collection = required_string(call.request.collection(), "collection")?;
+    Ok((index, collection))
+}
+
+fn options(call: &Call<'_>) -> Result<ChannelOptions, KuzzleError> {
+    let arguments = call.request.arguments();
+    ChannelOptions::parse(arguments.scope, arguments.users)
+}
+
+/// A client without a connection cannot be notified. Kuzzle has no error for this; the nearest is that of a
+/// connection that is gone.
+fn required_connection(call: &Call<'_>) -> Result<ConnectionId, KuzzleError> {
+    call.caller.connection.ok_or_else(|| KuzzleError::new("api.process.connection_dropped", &[]))
+}
+
+/// `roomId` in the body.
+fn room_id<'a>(call: &Call<'a>) -> Result<Cow<'a, str>, KuzzleError> {
+    let mut room_id = None;
+    json::for_each_member(required_body(call)?, |name, value| {
+        if json::is_name(name, "roomId") {
+            room_id = Some(value);
+        }
+    });
+    required_string(room_id, "body.roomId")
+}

@@ -1,0 +1,282 @@
+//! Real-time rooms: who has subscribed to what, and in which channels they are.
+//!
+//! Source: Kuzzle, lib/core/realtime/hotelClerk.ts. One lock guards everything. Publishing takes it for reading, and
+//! only to find the channels.
+
+mod channel;
+pub(crate) mod notification;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use koncorde::Filter;
+use parking_lot::RwLock;
+
+pub(crate) use self::channel::ChannelOptions;
+use self::notification::UserEvent;
+use self::room::Room;
+use crate::errors::KuzzleError;
+use crate::funnel::Call;
+use crate::outbound::{Channel, ConnectionId, Outbound};
+
+/// How many rooms a connection leaves before others get their turn.
+const ROOMS_LEFT_AT_ONCE: usize = 256;
+
+type RoomId = Arc<str>;
+
+/// The connections and their rooms.
+pub(crate) struct Realtime {
+    node_id: String,
+    /// How many rooms may exist; 0 means no limit.
+    max_rooms: usize,
+    state: RwLock<State>,
+}
+
+/// Invariants: a connection's set names exactly the rooms that it is a member of, except while it is being removed;
+/// every room has a member; a collection's set names exactly its rooms, and is not empty.
+#[derive(Default)]
+struct State {
+    connections: HashMap<ConnectionId, HashSet<RoomId>>,
+    rooms: HashMap<RoomId, Room>,
+    /// By `<index>/<collection>`, which is also what the room's id is made from: as in Kuzzle, names with a slash
+    /// may stand for the same collection.
+    collections: HashMap<String, HashSet<RoomId>>,
+}
+
+/// Where a subscription leads to.
+pub(crate) struct Entrance {
+    pub(crate) channel: Channel,
+    pub(crate) room_id: RoomId,
+}
+
+impl Realtime {
+    pub(crate) fn new(node_id: String, max_rooms: usize) -> Realtime {
+        Realtime { node_id, max_rooms, state: RwLock::default() }
+    }
+
+    pub(crate) fn add_connection(&self, connection: ConnectionId) {
+        self.state.write().connections.entry(connection).or_default();
+    }
+
+    pub(crate) fn knows(&self, connection: ConnectionId) -> bool {
+        self.state.read().connections.contains_key(&connection)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.state.read().connections.len()
+    }
+
+    pub(crate) fn rooms(&self) -> usize {
+        self.state.read().rooms.len()
+    }
+
+    pub(crate) fn subscriptions(&self) -> usize {
+        self.state.read().connections.values().filter(|rooms| !rooms.is_empty()).count()
+    }
+
+    /// How many connections are in the room.
+    pub(crate) fn count(&self, room_id: &str) -> usize {
+        self.state.read().rooms.get(room_id).map_or(0, Room::size)
+    }
+
+    /// Everybody who is to get a message published in a collection; `None` if there is nobody. Every filter that
+    /// is accepted today lets every message through.
+    pub(crate) fn audience(&self, index: &str, collection: &str) -> Option<Arc<[Channel]>> {
+        let state = self.state.read();
+        if state.rooms.is_empty() {
+            return None;
+        }
+        let room_ids = state.collections.get(&collection_key(index, collection))?;
+        let mut rooms = room_ids.iter().filter_map(|id| state.rooms.get(id)).map(Room::document_channels);
+        let first = rooms.next()?;
+        let channels = match rooms.next() {
+            None => Arc::clone(first),
+            Some(second) => [first, second]
+                .into_iter()
+                .chain(rooms)
+                .flat_map(|channels| channels.iter().cloned())
+                .collect(),
+        };
+        if channels.is_empty() { None } else { Some(channels) }
+    }
+
+    /// Subscribes to a collection, in the room of the filter.
+    ///
+    /// # Errors
+    /// `api.process.connection_dropped`, `core.realtime.too_many_rooms`, or the error of the options, looked at in
+    /// this order. Nothing has changed then.
+    #[allow(clippy::too_many_arguments, reason = "two more than allowed, all of them different things")]
+    pub(crate) fn subscribe(
+        &self,
+        connection: ConnectionId,
+        index: &str,
+        collection: &str,
+        filter: &Filter,
+        options: Result<ChannelOptions, KuzzleError>,
+        call: &Call<'_>,
+        outbound: &mut dyn Outbound,
+    ) -> Result<Entrance, KuzzleError> {
+        let room_id: RoomId = filter.room_id(index, collection).into();
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        let own_rooms = state.connections.get_mut(&connection).ok_or_else(connection_dropped)?;
+        let is_new = !state.rooms.contains_key(&room_id);
+        if is_new && self.max_rooms > 0 && state.rooms.len() >= self.max_rooms {
+            return Err(KuzzleError::new("core.realtime.too_many_rooms", &[]));
+        }
+        let options = options?;
+        if is_new {
+            let key = collection_key(index, collection);
+            state.collections.entry(key).or_default().insert(Arc::clone(&room_id));
+        }
+        let room = state
+            .rooms
+            .entry(Arc::clone(&room_id))
+            .or_insert_with(|| Room::new(Arc::clone(&room_id), index, collection));
+        own_rooms.insert(room_id);
+        Ok(self.enter(room, connection, options, call, outbound))
+    }
+
+    /// Subscribes to a room that exists.
+    ///
+    /// # Errors
+    /// `api.process.connection_dropped`, `core.realtime.room_not_found`, or the error of the options, looked at in
+    /// this order. Nothing has changed then.
+    pub(crate) fn join(
+        &self,
+        connection: ConnectionId,
+        room_id: &str,
+        options: Result<ChannelOptions, KuzzleError>,
+        call: &Call<'_>,
+        outbound: &mut dyn Outbound,
+    ) -> Result<Entrance, KuzzleError> {
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        let own_rooms = state.connections.get_mut(&connection).ok_or_else(connection_dropped)?;
+        let room = state
+            .rooms
+            .get_mut(room_id)
+            .ok_or_else(|| KuzzleError::new("core.realtime.room_not_found", &[room_id]))?;
+        let options = options?;
+        own_rooms.insert(Arc::clone(room.id()));
+        Ok(self.enter(room, connection, options, call, outbound))
+    }
+
+    /// Puts the connection into a channel of the room, and tells the others if it was not in the room before.
+    fn enter(
+        &self,
+        room: &mut Room,
+        connection: ConnectionId,
+        options: ChannelOptions,
+        call: &Call<'_>,
+        outbound: &mut dyn Outbound,
+    ) -> Entrance {
+        // Who opens a channel does not hear of it: these are the channels that existed before.
+        let audience = Arc::clone(room.user_channels(UserEvent::In));
+        let (channel, is_new) = room.enter(connection, options, call.request.volatile());
+        outbound.join(connection, &channel);
+        if is_new && !audience.is_empty() {
+            outbound.broadcast(audience, notification::entered(call, room));
+        }
+        Entrance { channel, room_id: Arc::clone(room.id()) }
+    }
+
+    /// Takes the connection out of the room and all its channels. False if it was not in the room.
+    pub(crate) fn unsubscribe(
+        &self,
+        connection: ConnectionId,
+        room_id: &str,
+        now_ms: u64,
+        outbound: &mut dyn Outbound,
+    ) -> bool {
+        let mut state = self.state.write();
+        let own_rooms = state.connections.get_mut(&connection);
+        if !own_rooms.is_some_and(|rooms| rooms.remove(room_id)) {
+            return false;
+        }
+        if let Some(room) = state.rooms.get(room_id) {
+            for channel in room.channels() {
+                outbound.leave(connection, channel);
+            }
+        }
+        state.depart(connection, room_id, &self.node_id, now_ms, outbound);
+        true
+    }
+
+    /// Forgets the connection, which leaves all its rooms.
+    pub(crate) fn remove_connection(
+        &self,
+        connection: ConnectionId,
+        now_ms: u64,
+        outbound: &mut dyn Outbound,
+    ) {
+        let Some(own_rooms) = self.state.write().connections.remove(&connection) else { return };
+        let own_rooms: Vec<RoomId> = own_rooms.into_iter().collect();
+        for room_ids in own_rooms.chunks(ROOMS_LEFT_AT_ONCE) {
+            let mut state = self.state.write();
+            for room_id in room_ids {
+                state.depart(connection, room_id, &self.node_id, now_ms, outbound);
+            }
+        }
+    }
+
+    /// Takes the connection out of a channel that it could not enter.
+    pub(crate) fn join_refused(
+        &self,
+        connection: ConnectionId,
+        channel: &str,
+        now_ms: u64,
+        outbound: &mut dyn Outbound,
+    ) {
+        let Some(room_id) = channel::room_id(channel) else { return };
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        let Some(own_rooms) = state.connections.get_mut(&connection) else { return };
+        let Some(room) = state.rooms.get_mut(room_id) else { return };
+        if room.leave_channel(connection, channel) && own_rooms.remove(room_id) {
+            state.depart(connection, room_id, &self.node_id, now_ms, outbound);
+        }
+    }
+}
+
+impl State {
+    /// Takes the connection out of the room; the last one closes it, any other is reported to those who remain.
+    fn depart(
+        &mut self,
+        connection: ConnectionId,
+        room_id: &str,
+        node_id: &str,
+        now_ms: u64,
+        outbound: &mut dyn Outbound,
+    ) {
+        let Some(room) = self.rooms.get_mut(room_id) else { return };
+        let Some(volatile) = room.leave(connection) else { return };
+        if room.size() > 0 {
+            let audience = room.user_channels(UserEvent::Out);
+            if !audience.is_empty() {
+                let payload = notification::left(room, volatile.as_deref(), node_id, now_ms);
+                outbound.broadcast(Arc::clone(audience), payload);
+            }
+            return;
+        }
+        let key = collection_key(room.index(), room.collection());
+        if let Some(room_ids) = self.collections.get_mut(&key) {
+            room_ids.remove(room_id);
+            if room_ids.is_empty() {
+                self.collections.remove(&key);
+            }
+        }
+        self.rooms.remove(room_id);
+    }
+}
+
+fn collection_key(index: &str, collection: &str) -> String {
+    [index, "/", collection].concat()
+}
+
+fn connection_dropped() -> KuzzleError {
+    KuzzleError::new("api.process.connection_dropped", &[])
+}

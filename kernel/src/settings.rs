@@ -1,0 +1,37 @@
+//! The limits and names that a kernel is made with.
+
+/// What a kernel is made with. Names and defaults are those of Kuzzle's `limits` and `server` sections
+/// (Kuzzle: lib/config/default.config.ts).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The name of this node, in every response and notification. Kuzzle's have the form
+    /// `knode-<adjective>-<name>-<digits>`.
+    pub node_id: String,
+    /// How many requests may run at once before others would queue.
+    pub concurrent_requests: usize,
+    /// How many requests may queue. The kernel has no queue: beyond `concurrent_requests` plus this number of
+    /// running requests the answer is `api.process.overloaded`.
+    pub requests_buffer_size: usize,
+    /// How many different rooms may exist; 0 means no limit.
+    pub subscription_rooms: usize,
+    /// How many conditions one filter may have. No filter that is accepted today has more than one.
+    pub subscription_conditions_count: usize,
+    /// The largest request document in bytes. The host compares, see [`Kernel::oversized`](crate::Kernel::oversized).
+    pub max_request_size: usize,
+    /// Whether SDKs of an incompatible version are refused.
+    pub strict_sdk_version: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            node_id: "knode-local-kuzzle-1".to_owned(),
+            concurrent_requests: 100,
+            requests_buffer_size: 50_000,
+            subscription_rooms: 1_000_000,
+            subscription_conditions_count: 100,
+            max_request_size: 1024 * 1024,
+            strict_sdk_version: true,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask test`: everything that a change has to pass.
+
+use std::env;
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::build::{self, cargo};
+
+/// What tests use beside Rust, and how to get it.
+const TOOLS: [(&str, &[&str], &str); 2] = [
+    ("cc", &["--version"], "a C compiler, for the protocols in C"),
+    ("c++", &["--version"], "a C++ compiler, for the header in C++"),
+];
+
+/// Runs formatting, lints, documentation and all tests; with a filter only the tests that match.
+pub(crate) fn run(filter: Option<&str>) -> Result<()> {
+    if filter.is_none() {
+        build::run(cargo().args(["fmt", "--all", "--check"]))?;
+        build::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        build::run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    look_for_tools()?;
+    // The end-to-end tests run the program and the libraries that this builds.
+    build::run(cargo().args(["build", "--workspace"]))?;
+    let mut tests = cargo();
+    if works("cargo", &["nextest", "--version"]) {
+        tests.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]);
+    } else {
+        tests.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    }
+    build::run(tests.args(filter).env("KUZZLE_TESTS_BUILT", "1"))?;
+    // Neither of the two runs these.
+    build::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]).args(filter))
+}
+
+/// Names the tools that are missing: their tests are skipped, or fail where `CI` is `true`.
+fn look_for_tools() -> Result<()> {
+    let missing: Vec<_> = TOOLS.iter().filter(|(name, arguments, _)| !works(name, arguments)).collect();
+    for (name, _, what) in &missing {
+        eprintln!("skipped for want of {name}: the tests that need {what}");
+    }
+    if !missing.is_empty() && env::var("CI").is_ok_and(|value| value == "true") {
+        bail!("CI is true, and tools are missing");
+    }
+    Ok(())
+}
+
+fn works(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
