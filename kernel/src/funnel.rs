@@ -378,12 +378,16 @@ mod tests {
             r#"{"sdkName":"@1"}"#,
             r#"{"sdkName":"rust@1"}"#,
             r#"{"sdkName":1}"#,
-            r#"{"sdkName":"\ud800@1"}"#,
             r#"{"sdkVersion":null}"#,
             r#"{"sdkVersion":""}"#,
-            r#"{"a":{"sdkVersion":"1"},"\ud800sdk":1}"#,
+            r#"{"a":{"sdkVersion":"1"}}"#,
         ] {
             assert!(ask(settings(), volatile).is_null(), "{volatile}");
+        }
+        // No test can read the answer to these: half a surrogate pair is no character.
+        for volatile in [r#"{"sdkName":"\ud800@1"}"#, r#"{"\ud800sdkVersion":1}"#] {
+            let volatile: &RawValue = serde_json::from_str(volatile).unwrap();
+            assert_eq!(check_sdk_version(Some(volatile)), Ok(()));
         }
     }
 }

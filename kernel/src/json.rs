@@ -138,12 +138,16 @@ pub(crate) fn string(value: &RawValue) -> Result<Option<Cow<'_, str>>, serde_jso
 /// Appends a JSON value as it was received, except that line breaks between its tokens are left out: some
 /// protocols end a message with one. (Inside strings JSON has none.)
 pub(crate) fn push_raw(out: &mut Vec<u8>, value: &str) {
-    let breaks_line = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    if value.as_bytes().iter().any(|byte| breaks_line(byte)) {
-        out.extend(value.bytes().filter(|byte| !breaks_line(byte)));
+    let bytes = value.as_bytes();
+    if bytes.iter().any(breaks_line) {
+        out.extend(bytes.iter().filter(|byte| !breaks_line(byte)));
     } else {
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(bytes);
     }
+}
+
+fn breaks_line(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 /// Appends the value, or `null`.

@@ -65,7 +65,8 @@ impl Kernel {
         }
     }
 
-    /// Registers a connection: from now on its requests are executed. Registering it twice changes nothing.
+    /// Registers a connection: from now on its requests are executed. Registering it twice changes nothing. The
+    /// number of a removed connection must not be used again.
     pub fn add_connection(&self, connection: ConnectionId) {
         self.realtime.add_connection(connection);
     }

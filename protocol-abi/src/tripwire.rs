@@ -126,7 +126,7 @@ mod checking {
     /// The frozen types. Fields are named as their types, so that paths read well.
     #[repr(C)]
     #[derive(StableAbi)]
-    pub struct Frozen {
+    pub(super) struct Frozen {
         kuzzle_str: kuzzle_str,
         kuzzle_buf_ops: kuzzle_buf_ops,
         kuzzle_buf: kuzzle_buf,
@@ -141,7 +141,7 @@ mod checking {
     #[derive(StableAbi)]
     #[sabi(kind(Prefix(prefix_ref = InterfaceRef, prefix_fields = InterfacePrefix)))]
     #[sabi(missing_field(panic))]
-    pub struct Interface {
+    pub(super) struct Interface {
         frozen: unsafe extern "C" fn() -> *const Frozen,
         kuzzle_protocol_init: unsafe extern "C" fn(
             entry_point: *const kuzzle_entry_point,

@@ -148,8 +148,8 @@ struct kuzzle_protocol {
   struct pollfd *pollfds; /* room for max_clients + 2 */
   int64_t accept_at;      /* no accept before: the process was out of descriptors */
 
-  /* Never held while calling a host function that may call back (execute), nor
-   * one of which that is not known. The only exception is new_connection. */
+  /* Never held across a call of the host, which may come back through our
+   * exports. The only exception is new_connection, as its comment advises. */
   pthread_mutex_t lock;
   pthread_cond_t changed; /* loop_running or requests_in_flight, while stopping */
   bool sleeping;          /* the loop is in poll, or will be without another look */

@@ -545,13 +545,14 @@ void *loop_main(void *argument) {
   while (prepare(line, &timeout)) {
     size_t polled = line->clients_len;
     int events = poll(line->pollfds, (nfds_t)(polled + 2), timeout);
+    int cause = errno;
     pthread_mutex_lock(&line->lock);
     line->sleeping = false;
     pthread_mutex_unlock(&line->lock);
     if (events < 0) {
       for (size_t i = 0; i < polled + 2; i++)
         line->pollfds[i].revents = 0;
-      if (errno != EINTR) { /* out of memory: try again, but do not spin */
+      if (cause != EINTR) { /* out of memory: try again, but do not spin */
         struct timespec pause = {0, 10000000};
         nanosleep(&pause, NULL);
       }
@@ -566,13 +567,10 @@ void *loop_main(void *argument) {
     /* All requests of this turn first, then their answers: one sendmsg takes many. */
     for (size_t i = 0; i < line->clients_len;) {
       send_output(line->clients[i]);
-      if (bury(line->clients[i], false)) {
-        pthread_mutex_lock(&line->lock);
+      if (bury(line->clients[i], false))
         line->clients[i] = line->clients[--line->clients_len];
-        pthread_mutex_unlock(&line->lock);
-      } else {
+      else
         i++;
-      }
     }
     if (line->pollfds[1].fd >= 0 && line->pollfds[1].revents != 0)
       accept_clients(line);

@@ -18,9 +18,12 @@ use crate::serving::abi::Functions;
 ///
 /// # Errors
 /// Everything that is wrong with it; warnings are added to `warnings`.
-pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<Functions, Diagnostic> {
+pub(super) fn open(
+    candidate: &Candidate,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Functions, Box<Diagnostic>> {
     if let Some(changed) = candidate.changed_since_inspection() {
-        return Err(changed);
+        return Err(changed.into());
     }
     let library = platform::open_library(&candidate.library).map_err(|error| {
         let mut text = error.to_string();
@@ -29,16 +32,16 @@ pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Res
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        Diagnostic::error(
+        Box::new(Diagnostic::error(
             Id::RuntimeLoadFailed,
             &candidate.library,
             format!("Could not load the library of protocol \"{}\": {text}.", candidate.name),
             "Install what the library needs, or build it for this system, then run `kuzzle-host check`.",
-        )
+        ))
     })?;
     let library = ManuallyDrop::new(library);
     if let Some(changed) = candidate.changed_since_inspection() {
-        return Err(changed);
+        return Err(changed.into());
     }
     check_types(candidate, warnings)?;
 
@@ -73,7 +76,7 @@ pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Res
 }
 
 /// The abi_stable tripwire: the types of a Rust protocol must be the host's.
-fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
+fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
     let rebuild = "Build the protocol again with a released version of kuzzle-protocol-abi.";
     match tripwire::check(&candidate.library) {
         Tripwire::Mismatch { path, expected, found } => Err(Diagnostic::error(
@@ -83,7 +86,8 @@ fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<
             rebuild,
         )
         .expected(format!("{path}: {expected}"))
-        .found(format!("{path}: {found}"))),
+        .found(format!("{path}: {found}"))
+        .into()),
         Tripwire::OtherAbiStable(text) => {
             warnings.push(Diagnostic::warning(
                 Id::AbiLayoutMismatch,

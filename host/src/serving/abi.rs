@@ -335,18 +335,12 @@ impl Tables {
             },
         }
     }
-
-    /// The tables as a library sees them.
-    #[doc(hidden)]
-    pub(crate) fn raw(&self) -> (*const kuzzle_entry_point, *const kuzzle_context) {
-        (&self.entry_point.table, &self.context.table)
-    }
 }
 
 /// The protocol that a table was made for.
 ///
 /// # Safety
-/// `table` must be null or come from [`Tables::raw`] or `init`.
+/// `table` must be null or what the host gave to `init`.
 unsafe fn of_entry_point(table: *const kuzzle_entry_point) -> Result<&'static Protocol, Failure> {
     // SAFETY: the table is the first field of an `EntryPoint` that lives for ever.
     unsafe { table.cast::<EntryPoint>().as_ref() }

@@ -44,7 +44,7 @@ impl Function {
     }
 
     /// Inside these, `execute` answers REENTRANT.
-    fn is_callback(self) -> bool {
+    pub(crate) fn is_callback(self) -> bool {
         !matches!(self, Self::Init | Self::Start | Self::Shutdown)
     }
 }

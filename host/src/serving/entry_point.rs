@@ -129,7 +129,7 @@ pub(crate) fn execute(
     };
     turn.deliver();
     match connection {
-        Some(connection) => turn.complete(&connection, Box::new(Answer { completion, response })),
+        Some(connection) => turn.complete(&connection, Answer { completion, response }),
         None => protocol.complete(completion, &response),
     }
     Ok(())

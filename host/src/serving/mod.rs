@@ -16,6 +16,8 @@ mod reaper;
 mod shutdown;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::sync::OnceLock;

@@ -52,7 +52,7 @@ pub struct Description {
 
 /// A loaded protocol. Never freed: libraries keep pointers into it.
 pub struct Protocol {
-    /// Position among the host's protocols, in the order of loading.
+    /// Its number in the process, in the order of loading.
     pub index: u16,
     /// The manifest's name.
     pub name: String,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::abi;
 use super::outbox::DisconnectReason;
-use super::protocol::State;
-use super::{Host, calls, spawn, turn};
+use super::protocol::{Protocol, State};
+use super::{Function, Host, calls, spawn, turn};
 
 /// How a shutdown ended.
 #[derive(PartialEq, Eq, Debug)]
@@ -62,16 +62,24 @@ impl Host {
     fn is_quiet(&self) -> bool {
         self.protocols().iter().all(|protocol| protocol.queue.is_idle())
             && self.connections.all(None).iter().all(|connection| connection.outbox.is_idle())
-            && calls::running().is_empty()
+            && self.callbacks().next().is_none()
+    }
+
+    /// The callbacks that are running: which protocol, which function.
+    fn callbacks(&self) -> impl Iterator<Item = (&'static Protocol, Function)> {
+        let callbacks = calls::running().into_iter().filter(|(_, function)| function.is_callback());
+        callbacks.filter_map(|(index, function)| {
+            let protocol = self.protocols().iter().find(|protocol| protocol.index == index)?;
+            Some((*protocol, function))
+        })
     }
 
     /// What is not quiet.
     fn noises(&self) -> Vec<String> {
-        let running = calls::running().into_iter().filter_map(|(index, function)| {
-            let protocol = self.protocols().get(usize::from(index))?;
-            Some(format!("{function} of protocol \"{}\"", protocol.name))
-        });
-        let mut noises: Vec<_> = running.collect();
+        let callbacks = self.callbacks();
+        let mut noises: Vec<_> = callbacks
+            .map(|(protocol, function)| format!("{function} of protocol \"{}\"", protocol.name))
+            .collect();
         if noises.is_empty() {
             noises.push("notifications on their way to protocols".into());
         }

@@ -67,14 +67,14 @@ impl Turn {
 
     /// Gives an answer to the connection that asked: after all that came before it in the
     /// connection's order, at once if nothing did.
-    pub(crate) fn complete(&mut self, connection: &Arc<Connection>, answer: Box<Answer>) {
+    pub(crate) fn complete(&mut self, connection: &Arc<Connection>, answer: Answer) {
         let outbox = &connection.outbox;
         if outbox.claim_idle() {
             let delivery = outbox.delivery();
             self.answer(connection, answer, delivery);
             self.release(connection);
         } else {
-            outbox.append(Entry::Complete(answer));
+            outbox.append(Entry::Complete(Box::new(answer)));
             self.drain(connection);
         }
     }
@@ -115,7 +115,7 @@ impl Turn {
     fn make(&mut self, connection: &Arc<Connection>, entry: Entry, delivery: Delivery) {
         let (protocol, handle) = (connection.protocol, connection.handle);
         match entry {
-            Entry::Complete(answer) => self.answer(connection, answer, delivery),
+            Entry::Complete(answer) => self.answer(connection, *answer, delivery),
             _ if delivery == Delivery::Dropped => {}
             Entry::Join(channel) => {
                 if !protocol.join_channel(handle, &channel) {
@@ -132,8 +132,8 @@ impl Turn {
         }
     }
 
-    fn answer(&mut self, connection: &Arc<Connection>, answer: Box<Answer>, delivery: Delivery) {
-        let Answer { completion, mut response } = *answer;
+    fn answer(&mut self, connection: &Arc<Connection>, answer: Answer, delivery: Delivery) {
+        let Answer { completion, mut response } = answer;
         if delivery == Delivery::Dropped {
             response = self.host.kernel.dropped(None, &response.request_id);
         } else if let Some(join) = response.pending_join.take()

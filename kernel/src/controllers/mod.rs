@@ -73,17 +73,14 @@ pub(crate) fn public_api() -> String {
     Value::Object(controllers).to_string()
 }
 
-/// A string that has to be there and must not be empty.
+/// A string that has to be there.
 ///
 /// # Errors
 /// `api.assert.missing_argument`, `api.assert.invalid_type`.
 fn required_string<'a>(value: Option<&'a RawValue>, name: &str) -> Result<Cow<'a, str>, KuzzleError> {
-    let missing = || KuzzleError::new("api.assert.missing_argument", &[name]);
-    let text = json::string(value.ok_or_else(missing)?)
-        .ok()
-        .flatten()
-        .ok_or_else(|| KuzzleError::new("api.assert.invalid_type", &[name, "string"]))?;
-    if text.is_empty() { Err(missing()) } else { Ok(text) }
+    let value = value.ok_or_else(|| KuzzleError::new("api.assert.missing_argument", &[name]))?;
+    let text = json::string(value).ok().flatten();
+    text.ok_or_else(|| KuzzleError::new("api.assert.invalid_type", &[name, "string"]))
 }
 
 /// The body, which has to be there.

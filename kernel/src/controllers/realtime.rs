@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 
 use koncorde::Filter;
+use serde_json::value::RawValue;
 
 use super::{required_body, required_string};
 use crate::errors::KuzzleError;
 use crate::funnel::{Call, Outcome};
 use crate::json::{self, Kind};
 use crate::outbound::{ConnectionId, Outbound};
-use crate::realtime::{ChannelOptions, Entrance, notification};
+use crate::realtime::{Entrance, notification};
 
 /// `realtime:subscribe`: index and collection, a filter as the body, `scope` and `users`.
 pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
@@ -21,8 +22,7 @@ pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<
         .map_err(|error| KuzzleError::new("api.assert.koncorde_dsl_error", &[&error.to_string()]))?;
     let connection = required_connection(call)?;
     let realtime = &call.kernel.realtime;
-    let entrance =
-        realtime.subscribe(connection, &index, &collection, &filter, options(call), call, outbound)?;
+    let entrance = realtime.subscribe(connection, &index, &collection, &filter, call, outbound)?;
     Ok(entered(entrance))
 }
 
@@ -30,7 +30,7 @@ pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<
 pub(super) fn join(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
     let room_id = room_id(call)?;
     let connection = required_connection(call)?;
-    let entrance = call.kernel.realtime.join(connection, &room_id, options(call), call, outbound)?;
+    let entrance = call.kernel.realtime.join(connection, &room_id, call, outbound)?;
     Ok(entered(entrance))
 }
 
@@ -78,15 +78,12 @@ fn entered(entrance: Entrance) -> Outcome {
     }
 }
 
+/// Both have to be there and not empty. Kuzzle makes a string of any other value; here that is of an invalid type.
 fn index_and_collection<'a>(call: &Call<'a>) -> Result<(Cow<'a, str>, Cow<'a, str>), KuzzleError> {
-    let index = required_string(call.request.index(), "index")?;
-    let collection = required_string(call.request.collection(), "collection")?;
+    let given = |value: Option<&'a RawValue>| value.filter(|value| !json::is_falsy(value));
+    let index = required_string(given(call.request.index()), "index")?;
+    let collection = required_string(given(call.request.collection()), "collection")?;
     Ok((index, collection))
-}
-
-fn options(call: &Call<'_>) -> Result<ChannelOptions, KuzzleError> {
-    let arguments = call.request.arguments();
-    ChannelOptions::parse(arguments.scope, arguments.users)
 }
 
 /// A client without a connection cannot be notified. Kuzzle has no error for this; the nearest is that of a

@@ -6,11 +6,12 @@ use serde_json::value::RawValue;
 
 use crate::errors::KuzzleError;
 use crate::json;
+use crate::request::Arguments;
 
 /// The four answers to "which ones?", for the documents that a filter matches (`scope`: those that come to match,
 /// those that cease to) and for the members of a room (`users`: those who enter, those who leave).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(super) enum Choice {
     All,
     In,
     Out,
@@ -18,9 +19,9 @@ pub(crate) enum Choice {
 }
 
 impl Choice {
-    /// Reads an argument; one that is absent, `null` or otherwise empty is the default. `None`: not one of the four.
+    /// Reads an argument; one that is absent is the default. `None`: not one of the four.
     fn parse(value: Option<&RawValue>, default: Choice) -> Option<Choice> {
-        let Some(value) = value.filter(|value| !json::is_falsy(value)) else { return Some(default) };
+        let Some(value) = value else { return Some(default) };
         match &*json::string(value).ok()?? {
             "all" => Some(Choice::All),
             "in" => Some(Choice::In),
@@ -41,7 +42,7 @@ impl Choice {
 
 /// What the members of a channel want to hear of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ChannelOptions {
+pub(super) struct ChannelOptions {
     pub(super) scope: Choice,
     pub(super) users: Choice,
 }
@@ -51,13 +52,10 @@ impl ChannelOptions {
     ///
     /// # Errors
     /// `core.realtime.invalid_scope`, `core.realtime.invalid_users`, looked at in this order.
-    pub(crate) fn parse(
-        scope: Option<&RawValue>,
-        users: Option<&RawValue>,
-    ) -> Result<ChannelOptions, KuzzleError> {
-        let scope = Choice::parse(scope, Choice::All)
+    pub(super) fn parse(arguments: &Arguments<'_>) -> Result<ChannelOptions, KuzzleError> {
+        let scope = Choice::parse(arguments.scope, Choice::All)
             .ok_or_else(|| KuzzleError::new("core.realtime.invalid_scope", &[]))?;
-        let users = Choice::parse(users, Choice::None)
+        let users = Choice::parse(arguments.users, Choice::None)
             .ok_or_else(|| KuzzleError::new("core.realtime.invalid_users", &[]))?;
         Ok(ChannelOptions { scope, users })
     }
@@ -90,6 +88,11 @@ pub(super) fn room_id(channel: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn parse(scope: &RawValue, users: &RawValue) -> Result<ChannelOptions, KuzzleError> {
+        let (scope, users) = (Some(scope), Some(users));
+        ChannelOptions::parse(&Arguments { scope, users, ..Arguments::default() })
+    }
+
     fn raw(text: &str) -> Box<RawValue> {
         serde_json::from_str(&format!("\"{text}\"")).unwrap()
     }
@@ -105,21 +108,25 @@ mod tests {
             ("in", "none", "21"),
             ("out", "all", "311"),
         ] {
-            let options = ChannelOptions::parse(Some(&raw(scope)), Some(&raw(users))).unwrap();
+            let options = parse(&raw(scope), &raw(users)).unwrap();
             let name = options.channel_name("abc");
             assert_eq!(name, format!("abc-{suffix}"));
             assert_eq!(room_id(&name), Some("abc"));
         }
-        let default = ChannelOptions::parse(None, None).unwrap();
+        let default = ChannelOptions::parse(&Arguments::default()).unwrap();
         assert_eq!(default.channel_name("abc"), "abc-311");
     }
 
     #[test]
     fn refuses_the_scope_before_the_users() {
-        let id = |scope, users| ChannelOptions::parse(Some(scope), Some(users)).unwrap_err().id.unwrap();
+        fn id(scope: &RawValue, users: &RawValue) -> &'static str {
+            parse(scope, users).unwrap_err().id.unwrap()
+        }
         assert_eq!(id(&raw("x"), &raw("x")), "core.realtime.invalid_scope");
         assert_eq!(id(&raw("in"), &raw("x")), "core.realtime.invalid_users");
-        let number: Box<RawValue> = serde_json::from_str("1").unwrap();
-        assert_eq!(id(&number, &raw("x")), "core.realtime.invalid_scope");
+        for wrong in ["1", "null", "\"\"", "\"\\ud800\""] {
+            let wrong: Box<RawValue> = serde_json::from_str(wrong).unwrap();
+            assert_eq!(id(&wrong, &raw("all")), "core.realtime.invalid_scope");
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use koncorde::Filter;
 use parking_lot::RwLock;
 
-pub(crate) use self::channel::ChannelOptions;
+use self::channel::ChannelOptions;
 use self::notification::UserEvent;
 use self::room::Room;
 use crate::errors::KuzzleError;
@@ -108,14 +108,12 @@ impl Realtime {
     /// # Errors
     /// `api.process.connection_dropped`, `core.realtime.too_many_rooms`, or the error of the options, looked at in
     /// this order. Nothing has changed then.
-    #[allow(clippy::too_many_arguments, reason = "two more than allowed, all of them different things")]
     pub(crate) fn subscribe(
         &self,
         connection: ConnectionId,
         index: &str,
         collection: &str,
         filter: &Filter,
-        options: Result<ChannelOptions, KuzzleError>,
         call: &Call<'_>,
         outbound: &mut dyn Outbound,
     ) -> Result<Entrance, KuzzleError> {
@@ -127,7 +125,7 @@ impl Realtime {
         if is_new && self.max_rooms > 0 && state.rooms.len() >= self.max_rooms {
             return Err(KuzzleError::new("core.realtime.too_many_rooms", &[]));
         }
-        let options = options?;
+        let options = ChannelOptions::parse(call.request.arguments())?;
         if is_new {
             let key = collection_key(index, collection);
             state.collections.entry(key).or_default().insert(Arc::clone(&room_id));
@@ -137,7 +135,7 @@ impl Realtime {
             .entry(Arc::clone(&room_id))
             .or_insert_with(|| Room::new(Arc::clone(&room_id), index, collection));
         own_rooms.insert(room_id);
-        Ok(self.enter(room, connection, options, call, outbound))
+        Ok(enter(room, connection, options, call, outbound))
     }
 
     /// Subscribes to a room that exists.
@@ -149,7 +147,6 @@ impl Realtime {
         &self,
         connection: ConnectionId,
         room_id: &str,
-        options: Result<ChannelOptions, KuzzleError>,
         call: &Call<'_>,
         outbound: &mut dyn Outbound,
     ) -> Result<Entrance, KuzzleError> {
@@ -160,28 +157,9 @@ impl Realtime {
             .rooms
             .get_mut(room_id)
             .ok_or_else(|| KuzzleError::new("core.realtime.room_not_found", &[room_id]))?;
-        let options = options?;
+        let options = ChannelOptions::parse(call.request.arguments())?;
         own_rooms.insert(Arc::clone(room.id()));
-        Ok(self.enter(room, connection, options, call, outbound))
-    }
-
-    /// Puts the connection into a channel of the room, and tells the others if it was not in the room before.
-    fn enter(
-        &self,
-        room: &mut Room,
-        connection: ConnectionId,
-        options: ChannelOptions,
-        call: &Call<'_>,
-        outbound: &mut dyn Outbound,
-    ) -> Entrance {
-        // Who opens a channel does not hear of it: these are the channels that existed before.
-        let audience = Arc::clone(room.user_channels(UserEvent::In));
-        let (channel, is_new) = room.enter(connection, options, call.request.volatile());
-        outbound.join(connection, &channel);
-        if is_new && !audience.is_empty() {
-            outbound.broadcast(audience, notification::entered(call, room));
-        }
-        Entrance { channel, room_id: Arc::clone(room.id()) }
+        Ok(enter(room, connection, options, call, outbound))
     }
 
     /// Takes the connection out of the room and all its channels. False if it was not in the room.
@@ -271,6 +249,24 @@ impl State {
         }
         self.rooms.remove(room_id);
     }
+}
+
+/// Puts the connection into a channel of the room, and tells the others if it was not in the room before.
+fn enter(
+    room: &mut Room,
+    connection: ConnectionId,
+    options: ChannelOptions,
+    call: &Call<'_>,
+    outbound: &mut dyn Outbound,
+) -> Entrance {
+    // Who opens a channel does not hear of it: these are the channels that existed before.
+    let audience = Arc::clone(room.user_channels(UserEvent::In));
+    let (channel, is_new) = room.enter(connection, options, call.request.volatile());
+    outbound.join(connection, &channel);
+    if is_new && !audience.is_empty() {
+        outbound.broadcast(audience, notification::entered(call, room));
+    }
+    Entrance { channel, room_id: Arc::clone(room.id()) }
 }
 
 fn collection_key(index: &str, collection: &str) -> String {

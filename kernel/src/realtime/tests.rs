@@ -242,7 +242,7 @@ fn actions_on_a_room_need_its_id() {
             (r#""body":null"#, "api.assert.body_required", json!([])),
             (r#""body":{}"#, "api.assert.missing_argument", json!(["body.roomId"])),
             (r#""body":["roomId"]"#, "api.assert.missing_argument", json!(["body.roomId"])),
-            (r#""body":{"roomId":""}"#, "api.assert.missing_argument", json!(["body.roomId"])),
+            (r#""body":{"roomId":null}"#, "api.assert.invalid_type", json!(["body.roomId", "string"])),
             (r#""body":{"roomId":12}"#, "api.assert.invalid_type", json!(["body.roomId", "string"])),
             (r#""body":{"roomId":"\ud800"}"#, "api.assert.invalid_type", json!(["body.roomId", "string"])),
         ] {
@@ -435,6 +435,8 @@ fn publishing_reports_errors_in_kuzzles_order() {
         (r#""x":1"#, "api.assert.body_required"),
         (r#""body":{}"#, "api.assert.missing_argument"),
         (r#""body":{},"index":"i""#, "api.assert.missing_argument"),
+        (r#""body":{},"index":null,"collection":"c""#, "api.assert.missing_argument"),
+        (r#""body":{},"index":"","collection":"c""#, "api.assert.missing_argument"),
         (r#""body":[],"index":"i","collection":"c""#, "api.assert.invalid_type"),
         (r#""body":{},"index":"i","collection":{}"#, "api.assert.invalid_type"),
     ] {
@@ -450,9 +452,8 @@ fn a_subscription_of_a_connection_that_has_just_gone_is_dropped() {
     let caller = Caller { connection: Some(ConnectionId(1)), uuid: None, protocol: "p", headers: &[] };
     let call = crate::funnel::Call { kernel, request: &request, caller: &caller, request_id: "r", now_ms: 0 };
     kernel.remove_connection(ConnectionId(1), &mut Discard);
-    let options = super::ChannelOptions::parse(None, None);
     let filter = Filter::everything();
-    let refused = kernel.realtime.subscribe(ConnectionId(1), "i", "c", &filter, options, &call, &mut Discard);
+    let refused = kernel.realtime.subscribe(ConnectionId(1), "i", "c", &filter, &call, &mut Discard);
     assert_eq!(refused.err().unwrap().id, Some("api.process.connection_dropped"));
     assert_eq!(kernel.rooms(), 0);
 }

@@ -50,6 +50,7 @@ impl EntryPoint {
         &self.shared.poison
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn name(&self) -> &str {
         &self.shared.name
     }

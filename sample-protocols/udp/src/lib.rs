@@ -1,7 +1,9 @@
 //! Kuzzle over UDP: a datagram is a request, the answer and notifications go back as datagrams.
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, HashSet};
+mod clients;
+
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,9 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::clients::{Client, Clients};
 use kuzzle_protocol_abi::{
-    Channels, Connection, ConnectionId, ConnectionInfo, Context, DisconnectReason, EntryPoint, Error,
-    Payload, Protocol, Request, Response, Status,
+    Channels, ConnectionId, ConnectionInfo, Context, DisconnectReason, EntryPoint, Error, Payload, Protocol,
+    Request, Response, Status,
 };
 use serde_json::json;
 
@@ -47,61 +50,6 @@ struct Udp {
     stopping: AtomicBool,
     /// Disconnected when the server thread has ended.
     ended: Mutex<Option<mpsc::Receiver<()>>>,
-}
-
-/// A client is an address. A [`Connection`] is never dropped under the lock of this table: its
-/// removal can notify others, which takes the lock.
-#[derive(Default)]
-struct Clients {
-    by_address: HashMap<SocketAddr, Client>,
-    by_id: HashMap<ConnectionId, SocketAddr>,
-    channels: HashMap<String, HashSet<SocketAddr>>,
-}
-
-struct Client {
-    connection: Connection,
-    channels: HashSet<String>,
-    heard: Instant,
-}
-
-impl Clients {
-    fn join(&mut self, id: ConnectionId, channel: &str) -> Option<()> {
-        let address = *self.by_id.get(&id)?;
-        self.by_address.get_mut(&address)?.channels.insert(channel.to_owned());
-        self.channels.entry(channel.to_owned()).or_default().insert(address);
-        Some(())
-    }
-
-    fn leave(&mut self, id: ConnectionId, channel: &str) -> Option<()> {
-        let address = *self.by_id.get(&id)?;
-        self.by_address.get_mut(&address)?.channels.remove(channel);
-        self.leave_index(address, channel);
-        Some(())
-    }
-
-    fn leave_index(&mut self, address: SocketAddr, channel: &str) {
-        if let Some(members) = self.channels.get_mut(channel) {
-            members.remove(&address);
-            if members.is_empty() {
-                self.channels.remove(channel);
-            }
-        }
-    }
-
-    #[must_use = "drop it when the lock is released"]
-    fn forget(&mut self, id: ConnectionId) -> Option<Connection> {
-        let address = self.by_id.remove(&id)?;
-        let client = self.by_address.remove(&address)?;
-        client.channels.iter().for_each(|channel| self.leave_index(address, channel));
-        Some(client.connection)
-    }
-
-    #[must_use = "drop them when the lock is released"]
-    fn forget_idle(&mut self, now: Instant, timeout: Duration) -> Vec<Connection> {
-        let idle = |client: &&Client| now.duration_since(client.heard) >= timeout;
-        let idle: Vec<_> = self.by_address.values().filter(idle).map(|c| c.connection.id()).collect();
-        idle.into_iter().filter_map(|id| self.forget(id)).collect()
-    }
 }
 
 impl Udp {

@@ -1,0 +1,308 @@
+//! Order, re-entrancy and containment, through the real C ABI with scripted protocols.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use kuzzle_protocol_abi::raw;
+use serde_json::json;
+
+use super::testing::{self, DEADLINE, host_with};
+use super::{Outcome, State};
+
+#[test]
+fn a_subscriber_is_joined_before_its_answer_and_notified_before_its_own_publish_is_answered() {
+    let (_, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    assert_eq!(p.probe.subscribe(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["join", "response subscribe-c 200"]);
+    assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["broadcast \"document\"", "response publish 200"]);
+}
+
+#[test]
+fn another_protocols_broadcast_comes_on_its_own_thread() {
+    let (_, [a, b]) = host_with(["a", "b"]);
+    let subscriber = b.probe.connect().unwrap();
+    b.probe.subscribe(subscriber, "c");
+    let _ = b.so_far();
+    let (sender, thread) = mpsc::channel();
+    b.script("broadcast", move |_| {
+        sender.send(thread::current().name().map(str::to_owned)).unwrap();
+        0
+    });
+    a.probe.publish(0, "c");
+    assert_eq!(thread.recv_timeout(DEADLINE).unwrap().as_deref(), Some("kuzzle-b"));
+    assert_eq!(b.next(), "broadcast \"document\"");
+}
+
+#[test]
+fn a_slow_protocol_does_not_delay_the_publisher_of_another() {
+    let (_, [a, b]) = host_with(["a", "b"]);
+    b.probe.subscribe(b.probe.connect().unwrap(), "c");
+    let _ = b.so_far();
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = parking_lot::Mutex::new(hold);
+    b.script("broadcast", move |_| {
+        let _ = hold.lock().recv();
+        0
+    });
+    for _ in 0..10 {
+        assert_eq!(a.probe.publish(0, "c"), raw::KUZZLE_OK);
+    }
+    assert_eq!(a.so_far().iter().filter(|event| *event == "response publish 200").count(), 10);
+    drop(release);
+    for _ in 0..10 {
+        assert_eq!(b.next(), "broadcast \"document\"");
+    }
+}
+
+#[test]
+fn execute_is_refused_inside_every_callback() {
+    let (_, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    let refused = Arc::new(AtomicUsize::new(0));
+    for function in ["join", "leave", "broadcast", "response"] {
+        let refused = refused.clone();
+        p.script(function, move |probe| {
+            let status = probe.execute(0, &json!({ "controller": "server", "action": "now" }));
+            assert_eq!(status, raw::KUZZLE_REENTRANT);
+            refused.fetch_add(1, Ordering::Relaxed);
+            0
+        });
+    }
+    p.probe.subscribe(client, "c");
+    p.probe.publish(client, "c");
+    let events = p.so_far();
+    assert_eq!(refused.load(Ordering::Relaxed), events.len());
+    assert_eq!(
+        events,
+        ["join", "response subscribe-c 200", "broadcast \"document\"", "response publish 200"]
+    );
+}
+
+#[test]
+fn another_thread_may_publish_while_a_callback_waits_for_it() {
+    let (_, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    for function in ["join", "broadcast", "response"] {
+        p.script(function, move |probe| {
+            if thread::current().name() != Some("helper") {
+                let publish = move || probe.publish(0, "elsewhere");
+                let helper = thread::Builder::new().name("helper".into()).spawn(publish).unwrap();
+                assert_eq!(helper.join().unwrap(), raw::KUZZLE_OK);
+            }
+            0
+        });
+    }
+    p.probe.subscribe(client, "c");
+    p.probe.publish(client, "c");
+    let events = p.so_far();
+    assert!(events.contains(&"broadcast \"document\"".to_owned()), "{events:?}");
+    assert_eq!(events.iter().filter(|event| *event == "response publish 200").count(), 5);
+}
+
+#[test]
+fn a_refused_join_undoes_the_subscription_and_answers_an_error() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.script("join", |_| raw::KUZZLE_FAILED);
+    assert_eq!(p.probe.subscribe(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["join", "response subscribe-c 500"]);
+    assert_eq!(host.kernel.rooms(), 0);
+    p.script("join", |_| raw::KUZZLE_OK);
+    p.probe.subscribe(client, "c");
+    assert_eq!(p.so_far(), ["join", "response subscribe-c 200"]);
+    assert_eq!(host.kernel.rooms(), 1);
+}
+
+#[test]
+fn a_connection_removed_inside_a_callback_is_stale_at_once_and_told_from_a_loop() {
+    const CLIENTS: usize = 3_000;
+    let (host, [p]) = host_with(["p"]);
+    let witness = p.probe.connect().unwrap();
+    p.probe.subscribe(witness, "c");
+    let clients: Vec<_> = (0..CLIENTS).map(|_| p.probe.connect().unwrap()).collect();
+    for client in &clients {
+        p.probe.subscribe(*client, "c");
+    }
+    let _ = p.so_far();
+    // Each removal causes a broadcast, in which the next client is found dead.
+    let (left, deepest, depth) = (
+        Arc::new(parking_lot::Mutex::new(clients)),
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let seen = deepest.clone();
+    p.script("broadcast", move |probe| {
+        seen.fetch_max(depth.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let next = left.lock().pop();
+        if let Some(client) = next {
+            assert_eq!(probe.remove(client), raw::KUZZLE_OK);
+            assert_eq!(probe.remove(client), raw::KUZZLE_BAD_HANDLE);
+            assert_eq!(probe.publish(client, "c"), raw::KUZZLE_REENTRANT);
+        }
+        depth.fetch_sub(1, Ordering::Relaxed);
+        0
+    });
+    p.probe.publish(witness, "c");
+    assert_eq!(deepest.load(Ordering::Relaxed), 1, "broadcasts were nested");
+    assert_eq!(host.connections.len(), 1);
+    assert_eq!(p.so_far().iter().filter(|event| *event == "broadcast user out").count(), CLIENTS);
+}
+
+#[test]
+fn the_answer_to_a_connection_that_went_away_meanwhile_says_so() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.script("join", move |probe| {
+        assert_eq!(probe.remove(client), raw::KUZZLE_OK);
+        0
+    });
+    assert_eq!(p.probe.subscribe(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["join", "response subscribe-c 400"]);
+    assert_eq!((host.kernel.rooms(), host.connections.len()), (0, 0));
+    assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_BAD_HANDLE);
+}
+
+#[test]
+fn a_foreign_handle_is_refused() {
+    let (_, [a, b]) = host_with(["a", "b"]);
+    let client = a.probe.connect().unwrap();
+    assert_eq!(b.probe.publish(client, "c"), raw::KUZZLE_BAD_HANDLE);
+    assert_eq!(b.probe.remove(client), raw::KUZZLE_BAD_HANDLE);
+    assert_eq!(a.probe.remove(client), raw::KUZZLE_OK);
+}
+
+#[test]
+fn what_is_no_request_is_refused_without_an_answer() {
+    let (_, [p]) = host_with(["p"]);
+    for (document, status) in [
+        (&b"{"[..], raw::KUZZLE_INVALID_JSON),
+        (b"", raw::KUZZLE_INVALID_JSON),
+        (b"\xff{}", raw::KUZZLE_INVALID_JSON),
+        (b"[]", raw::KUZZLE_INVALID_REQUEST),
+        (b"null", raw::KUZZLE_INVALID_REQUEST),
+        (br#"{"requestId": 12}"#, raw::KUZZLE_INVALID_REQUEST),
+        (br#"{"controller": {}}"#, raw::KUZZLE_INVALID_REQUEST),
+    ] {
+        assert_eq!(p.probe.execute_bytes(0, document), status, "{}", String::from_utf8_lossy(document));
+    }
+    assert!(p.so_far().is_empty());
+    assert_eq!(p.probe.execute_bytes(0, &[b' '; (1 << 20) + 1]), raw::KUZZLE_OK);
+    assert!(p.next().ends_with("413"));
+}
+
+#[test]
+fn the_gate_is_closed_until_every_init_has_succeeded() {
+    let (host, [p]) = host_with(["p"]);
+    host.gate.store(false, Ordering::Release);
+    assert_eq!(p.probe.connect(), Err(raw::KUZZLE_NOT_STARTED));
+    assert_eq!(p.probe.execute(0, &json!({ "controller": "server", "action": "now" })), raw::KUZZLE_OK);
+    host.open_gate();
+    assert!(p.probe.connect().is_ok());
+}
+
+#[test]
+fn a_panicking_protocol_is_stopped_and_the_other_goes_on() {
+    let (host, [a, b]) = host_with(["a", "b"]);
+    let (client, witness) = (a.probe.connect().unwrap(), b.probe.connect().unwrap());
+    b.probe.subscribe(witness, "c");
+    a.probe.subscribe(client, "c");
+    assert_eq!(b.events(), ["join", "response subscribe-c 200", "broadcast user in"]);
+    let _ = a.so_far();
+    a.script("broadcast", |_| raw::KUZZLE_PANIC);
+    b.probe.publish(witness, "c");
+    assert_eq!(a.events(), ["broadcast \"document\"", "shutdown"]);
+    assert_eq!(b.next(), "broadcast \"document\"");
+    assert_eq!(b.next(), "response publish 200");
+    assert_eq!(b.next(), "broadcast user out", "the stopped protocol's client has left");
+    assert_eq!(host.connections.len(), 1);
+    assert_ne!(a.protocol.state(), State::Initialised);
+    assert!([raw::KUZZLE_STOPPED, raw::KUZZLE_SHUTDOWN].contains(&a.probe.connect().unwrap_err()));
+    b.probe.publish(witness, "c");
+    assert_eq!(b.events(), ["broadcast \"document\"", "response publish 200"]);
+    assert!(a.so_far().is_empty(), "a stopped protocol is not called");
+}
+
+#[test]
+fn shutdown_tells_clients_then_protocols_in_reverse() {
+    let (host, [a, b]) = host_with(["a", "b"]);
+    let client = a.probe.connect().unwrap();
+    a.script("disconnect", move |probe| probe.remove(client));
+    let (sender, order) = mpsc::channel();
+    for test in [&a, &b] {
+        let (sender, name) = (sender.clone(), test.protocol.name.clone());
+        test.script("shutdown", move |_| {
+            sender.send(name.clone()).unwrap();
+            0
+        });
+    }
+    assert_eq!(host.shut_down(Duration::from_secs(10)), Outcome::Clean);
+    assert_eq!(order.try_iter().collect::<Vec<_>>(), ["b", "a"]);
+    assert_eq!(a.so_far(), ["disconnect 2", "shutdown"]);
+    assert_eq!(a.probe.connect(), Err(raw::KUZZLE_SHUTDOWN));
+    assert_eq!(a.probe.execute(0, &json!({})), raw::KUZZLE_SHUTDOWN);
+}
+
+#[test]
+fn while_shutting_down_requests_are_answered_so() {
+    let (host, [p]) = host_with(["p"]);
+    host.kernel.begin_shutdown();
+    p.probe.execute(0, &json!({ "controller": "server", "action": "now", "requestId": "r" }));
+    assert_eq!(p.so_far(), ["response r 503"]);
+}
+
+#[test]
+fn a_hanging_shutdown_is_named() {
+    let (host, [p]) = host_with(["p"]);
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = parking_lot::Mutex::new(hold);
+    p.script("shutdown", move |_| {
+        let _ = hold.lock().recv();
+        0
+    });
+    let Outcome::Late(waited_for) = host.shut_down(Duration::from_millis(50)) else { panic!("it is late") };
+    assert_eq!(waited_for, ["shutdown of protocol \"p\""]);
+    drop(release);
+}
+
+#[test]
+fn answers_of_many_threads_on_one_connection_come_exactly_once() {
+    let (_, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.probe.subscribe(client, "c");
+    let _ = p.so_far();
+    const THREADS: usize = 4;
+    const EACH: usize = 500;
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..EACH).for_each(|_| assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_OK)));
+        }
+    });
+    let (mut responses, mut broadcasts) = (0, 0);
+    while responses < THREADS * EACH {
+        match p.next().as_str() {
+            "response publish 200" => responses += 1,
+            "broadcast \"document\"" => broadcasts += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(broadcasts, THREADS * EACH);
+    assert!(p.so_far().is_empty());
+}
+
+#[test]
+fn options_are_found_by_their_path() {
+    let protocol = testing::protocol("p");
+    let option = |path| super::entry_point::option(protocol, path);
+    assert_eq!(option("number").and_then(|value| value.integer()), Some(7));
+    assert_eq!(option("nested.flag").and_then(|value| value.boolean()), Some(true));
+    assert_eq!(option("text").and_then(|value| value.text()), Some("t"));
+    assert_eq!(option("/port").and_then(|value| value.integer()), Some(7512));
+    assert_eq!(option("text").and_then(|value| value.integer()), None);
+    for absent in ["nothing", "", "nested.", "number.x", "p.number", "/host", "/protocols", "/"] {
+        assert!(option(absent).is_none(), "{absent:?}");
+    }
+}
