@@ -140,19 +140,18 @@ impl Functions {
     }
 
     pub(crate) fn broadcast(&self, instance: &Instance, channels: &[Channel], payload: &Payload) -> i32 {
-        with_strings(channels, |channels| {
-            let part = borrow(payload);
-            let message = kuzzle_broadcast {
-                struct_size: size_of::<kuzzle_broadcast>() as u32,
-                reserved: 0,
-                channels: channels.as_ptr(),
-                channels_len: channels.len(),
-                parts: &part,
-                parts_len: 1,
-            };
-            // SAFETY: as for `start`; everything in the message lives until the call returns.
-            unsafe { (self.broadcast)(instance.0, &message) }
-        })
+        let (channels, part) = (strings(channels), borrow(payload));
+        let channels = channels.as_slice();
+        let message = kuzzle_broadcast {
+            struct_size: size_of::<kuzzle_broadcast>() as u32,
+            reserved: 0,
+            channels: channels.as_ptr(),
+            channels_len: channels.len(),
+            parts: &part,
+            parts_len: 1,
+        };
+        // SAFETY: as for `start`; everything in the message lives until the call returns.
+        unsafe { (self.broadcast)(instance.0, &message) }
     }
 
     pub(crate) fn notify(
@@ -162,20 +161,19 @@ impl Functions {
         channels: &[Channel],
         payload: &Payload,
     ) -> i32 {
-        with_strings(channels, |channels| {
-            let part = borrow(payload);
-            let message = kuzzle_notification {
-                struct_size: size_of::<kuzzle_notification>() as u32,
-                reserved: 0,
-                connection,
-                channels: channels.as_ptr(),
-                channels_len: channels.len(),
-                parts: &part,
-                parts_len: 1,
-            };
-            // SAFETY: as for `broadcast`.
-            unsafe { (self.notify)(instance.0, &message) }
-        })
+        let (channels, part) = (strings(channels), borrow(payload));
+        let channels = channels.as_slice();
+        let message = kuzzle_notification {
+            struct_size: size_of::<kuzzle_notification>() as u32,
+            reserved: 0,
+            connection,
+            channels: channels.as_ptr(),
+            channels_len: channels.len(),
+            parts: &part,
+            parts_len: 1,
+        };
+        // SAFETY: as for `broadcast`.
+        unsafe { (self.notify)(instance.0, &message) }
     }
 
     pub(crate) fn join_channel(&self, instance: &Instance, connection: u64, channel: &str) -> i32 {
@@ -218,18 +216,35 @@ impl Functions {
     }
 }
 
-/// Most messages name one channel or a few: those need no allocation.
-fn with_strings<R>(channels: &[Channel], then: impl FnOnce(&[kuzzle_str]) -> R) -> R {
-    const FEW: usize = 8;
-    if channels.len() <= FEW {
-        let mut few = [kuzzle_str::EMPTY; FEW];
-        for (string, channel) in few.iter_mut().zip(channels) {
-            *string = kuzzle_str::new(channel);
+/// Items for one call: a few need no allocation.
+enum Few<T, const N: usize> {
+    Few([T; N], usize),
+    Many(Vec<T>),
+}
+
+impl<T: Copy, const N: usize> Few<T, N> {
+    fn collect<S>(filler: T, items: &[S], convert: impl Fn(&S) -> T) -> Self {
+        if items.len() > N {
+            return Self::Many(items.iter().map(convert).collect());
         }
-        then(&few[..channels.len()])
-    } else {
-        then(&channels.iter().map(|channel| kuzzle_str::new(channel)).collect::<Vec<_>>())
+        let mut few = [filler; N];
+        for (place, item) in few.iter_mut().zip(items) {
+            *place = convert(item);
+        }
+        Self::Few(few, items.len())
     }
+
+    fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Few(few, len) => &few[..*len],
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// The channels of one message.
+fn strings(channels: &[Channel]) -> Few<kuzzle_str, 8> {
+    Few::collect(kuzzle_str::EMPTY, channels, |channel| kuzzle_str::new(channel))
 }
 
 /// Copies what a protocol answered, then lets it free its error.
@@ -257,11 +272,12 @@ impl Completion {
     pub(crate) fn call(self, response: &Response) {
         let Some(function) = self.0.function else { return };
         let part = borrow(&response.content);
-        let headers: Vec<kuzzle_header> = response
-            .headers
-            .iter()
-            .map(|(name, value)| kuzzle_header { name: kuzzle_str::new(name), value: kuzzle_str::new(value) })
-            .collect();
+        let none = kuzzle_header { name: kuzzle_str::EMPTY, value: kuzzle_str::EMPTY };
+        let headers = Few::<_, 4>::collect(none, &response.headers, |(name, value)| kuzzle_header {
+            name: kuzzle_str::new(name),
+            value: kuzzle_str::new(value),
+        });
+        let headers = headers.as_slice();
         let response = kuzzle_response {
             struct_size: size_of::<kuzzle_response>() as u32,
             status: u32::from(response.status),

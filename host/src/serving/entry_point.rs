@@ -79,6 +79,12 @@ pub(crate) fn new_connection(
         })
         .ok_or_else(|| Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can"))?;
     host.kernel.add_connection(connection.handle.id());
+    if serving(protocol).is_err() {
+        // Stopped meanwhile: nobody may have seen the connection to remove it.
+        host.connections.remove(connection.handle, protocol);
+        Turn::inside(protocol).removed(&connection);
+        return Err(bad_handle());
+    }
     Ok((connection.handle, uuid))
 }
 
@@ -88,7 +94,7 @@ pub(crate) fn remove_connection(protocol: &'static Protocol, connection: u64) ->
         return Err(Failure::new(raw::KUZZLE_SHUTDOWN, "this protocol has been shut down"));
     }
     let connection = protocol.host.connections.remove(Handle(connection), protocol).ok_or_else(bad_handle)?;
-    Turn::begin(protocol).removed(&connection);
+    Turn::inside(protocol).removed(&connection);
     Ok(())
 }
 
@@ -120,7 +126,7 @@ pub(crate) fn execute(
         headers: &info.headers,
     };
 
-    let mut turn = Turn::begin(protocol);
+    let mut turn = Turn::inside(protocol);
     let response = if info.document.len() > host.max_request_size {
         host.kernel.oversized(None)
     } else {
@@ -130,7 +136,7 @@ pub(crate) fn execute(
     turn.deliver();
     match connection {
         Some(connection) => turn.complete(&connection, Answer { completion, response }),
-        None => protocol.complete(completion, &response),
+        None => turn.complete_with(protocol, completion, &response),
     }
     Ok(())
 }

@@ -118,11 +118,13 @@ impl Outbox {
     }
 
     /// Claims an outbox in which nothing waits: the claimer may make one call without queueing it.
-    pub(crate) fn claim_idle(&self) -> bool {
+    pub(crate) fn claim_idle(&self) -> Option<Delivery> {
         let mut state = self.0.lock();
-        let idle = !state.claimed && state.entries.is_empty();
-        state.claimed |= idle;
-        idle
+        if state.claimed || !state.entries.is_empty() {
+            return None;
+        }
+        state.claimed = true;
+        Some(state.delivery())
     }
 
     /// Claims an outbox in which something waits. Answers how much of it to deliver.
@@ -152,11 +154,6 @@ impl Outbox {
         let mut state = self.0.lock();
         state.claimed = !state.entries.is_empty();
         !state.claimed
-    }
-
-    /// How a completion is to be delivered now.
-    pub(crate) fn delivery(&self) -> Delivery {
-        self.0.lock().delivery()
     }
 
     /// Remembers that the protocol refused to let the connection join.
@@ -234,19 +231,19 @@ mod tests {
         let outbox = Outbox::default();
         assert_eq!(outbox.claim(), None, "nothing waits");
         outbox.append(join("a"));
-        assert!(!outbox.claim_idle(), "something waits");
+        assert_eq!(outbox.claim_idle(), None, "something waits");
         assert_eq!(outbox.claim(), Some(1));
         assert_eq!(outbox.claim(), None);
         outbox.next();
         assert!(outbox.release());
-        assert!(outbox.claim_idle());
-        assert!(!outbox.claim_idle());
+        assert_eq!(outbox.claim_idle(), Some(Delivery::Normal));
+        assert_eq!(outbox.claim_idle(), None);
     }
 
     #[test]
     fn a_claim_goes_on_while_something_waits() {
         let outbox = Outbox::default();
-        assert!(outbox.claim_idle());
+        assert!(outbox.claim_idle().is_some());
         outbox.append(join("meanwhile"));
         assert!(!outbox.release());
         assert_eq!(joined(&outbox), ["meanwhile"]);
@@ -265,7 +262,7 @@ mod tests {
         outbox.close();
         assert_eq!(outbox.append(join("after")), Appended::Dropped);
         assert!(outbox.next().is_none());
-        assert_eq!(outbox.delivery(), Delivery::Dropped);
+        assert_eq!(outbox.claim_idle(), Some(Delivery::Dropped));
     }
 
     #[test]

@@ -181,12 +181,10 @@ impl Protocol {
         });
     }
 
-    /// Gives a response to whoever asked. Not after `shutdown`: nothing of the protocol runs then.
+    /// Gives a response to whoever asked.
     pub(crate) fn complete(&self, completion: Completion, response: &Response) {
-        if self.state() != State::Shutdown {
-            let _call = Call::enter(self.index, Function::Completion);
-            completion.call(response);
-        }
+        let _call = Call::enter(self.index, Function::Completion);
+        completion.call(response);
     }
 
     /// Calls `shutdown`, if the protocol has it. Afterwards its host functions answer SHUTDOWN.

@@ -46,7 +46,7 @@ impl Reaper {
                 protocol = %due.protocol.name, connection = %connection.uuid,
                 "removed: the protocol has not done so within 5 s after disconnect"
             );
-            Turn::begin(due.protocol).removed(&connection);
+            Turn::outside(due.protocol.host).removed(&connection);
         }
     }
 

@@ -8,12 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload};
+use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload, Response};
 
 use super::Host;
+use super::abi::Completion;
 use super::connections::{Connection, Handle};
 use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry};
-use super::protocol::Protocol;
+use super::protocol::{Protocol, State};
 use super::queue::Work;
 
 /// Something to deliver on this thread.
@@ -22,44 +23,74 @@ enum Due {
     Drain(Arc<Connection>),
 }
 
+/// Whose functions may be called on this thread while a turn lasts.
+#[derive(Clone, Copy)]
+enum Where {
+    /// No turn lasts.
+    Nowhere,
+    /// On a thread of the protocol, in one of its calls to the host.
+    Inside(&'static Protocol),
+    /// On the protocol's own host thread.
+    Queue(&'static Protocol),
+    /// On a thread of the host's: nobody's functions, everything goes through the queues.
+    Outside,
+}
+
 struct Thread {
-    /// The protocol whose functions may be called on this thread, while a turn lasts.
-    protocol: Cell<Option<&'static Protocol>>,
+    place: Cell<Where>,
     due: RefCell<VecDeque<Due>>,
 }
 
 thread_local! {
-    static THREAD: Thread = const { Thread { protocol: Cell::new(None), due: RefCell::new(VecDeque::new()) } };
+    static THREAD: Thread =
+        const { Thread { place: Cell::new(Where::Nowhere), due: RefCell::new(VecDeque::new()) } };
 }
 
-/// The right to bring something about on this thread, for one protocol.
+/// The right to bring something about on this thread.
 pub(crate) struct Turn {
     host: &'static Host,
     /// Of the outermost turn on this thread.
-    protocol: &'static Protocol,
+    place: Where,
     outermost: bool,
 }
 
 impl Turn {
-    /// Begins a turn, or joins the one that lasts on this thread.
-    pub(crate) fn begin(protocol: &'static Protocol) -> Self {
-        THREAD.with(|thread| {
-            let lasting = thread.protocol.get();
-            if lasting.is_none() {
-                thread.protocol.set(Some(protocol));
+    /// Begins a turn in a protocol's call to the host, or joins the one that lasts on this thread.
+    pub(crate) fn inside(protocol: &'static Protocol) -> Self {
+        Self::begin(protocol.host, Where::Inside(protocol))
+    }
+
+    /// Begins a turn on a host thread on which no protocol may be called.
+    pub(crate) fn outside(host: &'static Host) -> Self {
+        Self::begin(host, Where::Outside)
+    }
+
+    fn begin(host: &'static Host, place: Where) -> Self {
+        THREAD.with(|thread| match thread.place.get() {
+            Where::Nowhere => {
+                thread.place.set(place);
+                Self { host, place, outermost: true }
             }
-            Self { host: protocol.host, protocol: lasting.unwrap_or(protocol), outermost: lasting.is_none() }
+            lasting => Self { host, place: lasting, outermost: false },
         })
+    }
+
+    /// Whether the protocol's functions may be called on this thread.
+    fn may_call(&self, protocol: &Protocol) -> bool {
+        match self.place {
+            Where::Inside(own) | Where::Queue(own) => std::ptr::eq(own, protocol),
+            Where::Nowhere | Where::Outside => false,
+        }
     }
 
     /// Delivers what is due on this thread, if this is the outermost turn.
     pub(crate) fn deliver(&mut self) {
-        if !self.outermost {
+        let (true, Where::Inside(protocol) | Where::Queue(protocol)) = (self.outermost, self.place) else {
             return;
-        }
+        };
         while let Some(due) = THREAD.with(|thread| thread.due.borrow_mut().pop_front()) {
             match due {
-                Due::Broadcast { channels, payload } => self.protocol.broadcast(&channels, &payload),
+                Due::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
                 Due::Drain(connection) => self.drain(&connection),
             }
         }
@@ -69,8 +100,7 @@ impl Turn {
     /// connection's order, at once if nothing did.
     pub(crate) fn complete(&mut self, connection: &Arc<Connection>, answer: Answer) {
         let outbox = &connection.outbox;
-        if outbox.claim_idle() {
-            let delivery = outbox.delivery();
+        if let Some(delivery) = outbox.claim_idle() {
             self.answer(connection, answer, delivery);
             self.release(connection);
         } else {
@@ -141,12 +171,20 @@ impl Turn {
         {
             response = *join.refused;
         }
-        connection.protocol.complete(completion, &response);
+        self.complete_with(connection.protocol, completion, &response);
+    }
+
+    /// Makes the call. A protocol that is shut down is called on its own threads only: those its
+    /// `shutdown` joins.
+    pub(crate) fn complete_with(&self, protocol: &Protocol, completion: Completion, response: &Response) {
+        if protocol.state() != State::Shutdown || matches!(self.place, Where::Inside(_)) {
+            protocol.complete(completion, response);
+        }
     }
 
     /// Sees to it that what waits for a connection is delivered by the right thread.
     fn schedule(&self, connection: &Arc<Connection>) {
-        if std::ptr::eq(connection.protocol, self.protocol) {
+        if self.may_call(connection.protocol) {
             THREAD.with(|thread| thread.due.borrow_mut().push_back(Due::Drain(connection.clone())));
         } else {
             connection.protocol.queue.push(Work::Drain(connection.clone()));
@@ -178,7 +216,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if self.outermost {
             self.deliver();
-            THREAD.with(|thread| thread.protocol.set(None));
+            THREAD.with(|thread| thread.place.set(Where::Nowhere));
         }
     }
 }
@@ -187,7 +225,7 @@ impl Outbound for Turn {
     fn broadcast(&mut self, channels: Arc<[Channel]>, payload: Payload) {
         for protocol in self.host.protocols() {
             if !protocol.serves() {
-            } else if std::ptr::eq(*protocol, self.protocol) {
+            } else if self.may_call(protocol) {
                 let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
                 THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
             } else if !protocol.queue.broadcast(channels.clone(), payload.clone())
@@ -223,7 +261,7 @@ impl Outbound for Turn {
 pub(crate) fn serve_queue(protocol: &'static Protocol) {
     loop {
         for work in protocol.queue.take() {
-            let mut turn = Turn::begin(protocol);
+            let mut turn = Turn::begin(protocol.host, Where::Queue(protocol));
             match work {
                 Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
                 Work::Drain(connection) => turn.drain(&connection),

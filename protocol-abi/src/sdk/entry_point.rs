@@ -153,8 +153,7 @@ impl EntryPoint {
         let context = Box::into_raw(completion);
         let mut error = kuzzle_error::empty();
         let status = request.with_raw(|request| {
-            let completion =
-                kuzzle_completion { function: Some(complete::<F>), context: context.cast::<c_void>() };
+            let completion = kuzzle_completion { function: Some(complete::<F>), context: context.cast() };
             // SAFETY: the request is borrowed until the call returns, `error` is ours, and `complete`
             // takes exactly such a context back, once.
             unsafe { self.shared.table.execute(request, completion, &raw mut error) }
