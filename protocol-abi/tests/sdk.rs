@@ -5,7 +5,7 @@ mod support;
 use std::panic::panic_any;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +22,6 @@ const IDENTITY: Identity = Identity::new("kuzzle-protocol-test");
 /// Does what its options say, and counts how often its code is entered.
 struct Scripted {
     entry_point: EntryPoint,
-    context: Context,
     options: Options,
     entered: AtomicUsize,
     shut_down: AtomicUsize,
@@ -71,14 +70,13 @@ static TABLE: u64 = 5;
 impl Protocol for Scripted {
     type Config = Options;
 
-    fn init(entry_point: EntryPoint, context: Context, options: Options) -> Result<Self, Error> {
+    fn init(entry_point: EntryPoint, _: Context, options: Options) -> Result<Self, Error> {
         options.at("init");
         if options.fail_in == "init" {
             return Err(Error::new(Status::Limit, "scripted failure"));
         }
         Ok(Self {
             entry_point,
-            context,
             options,
             entered: AtomicUsize::new(0),
             shut_down: AtomicUsize::new(0),
@@ -161,11 +159,8 @@ fn load(options: &str) -> Loaded {
 }
 
 impl Loaded {
-    /// What `this` points to, as `Instance` in the SDK begins: used only to look at the protocol.
+    /// An entry point of the same host, as a protocol receives it.
     fn entry_point(&self) -> EntryPoint {
-        let entry_point = Arc::new(OnceLock::new());
-        // A fresh protocol value would have another entry point, so take one from a second init of
-        // the same host: it shares the host's tables, which is all that tests need of it.
         struct Taker;
         static TAKEN: Mutex<Option<EntryPoint>> = Mutex::new(None);
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -196,7 +191,7 @@ impl Loaded {
             )
         };
         assert_eq!(status, KUZZLE_OK);
-        entry_point.get_or_init(|| TAKEN.lock().unwrap().take().unwrap()).clone()
+        TAKEN.lock().unwrap().take().unwrap()
     }
 
     /// Calls one export with good arguments.

@@ -396,7 +396,7 @@ unsafe extern "C" fn retain_owned(owner: *mut c_void) {
     let owner = owner.cast_const().cast::<Owned>();
     // SAFETY: the owner is an `Arc<Owned>` of which somebody holds a count.
     unsafe {
-        (*owner).counters.retained.fetch_add(1, Ordering::SeqCst);
+        (&*owner).counters.retained.fetch_add(1, Ordering::SeqCst);
         Arc::increment_strong_count(owner);
     }
 }
@@ -405,7 +405,7 @@ unsafe extern "C" fn release_owned(owner: *mut c_void) {
     let owner = owner.cast_const().cast::<Owned>();
     // SAFETY: the owner is an `Arc<Owned>` of which the caller gives one count back.
     unsafe {
-        (*owner).counters.released.fetch_add(1, Ordering::SeqCst);
+        (&*owner).counters.released.fetch_add(1, Ordering::SeqCst);
         Arc::decrement_strong_count(owner);
     }
 }
