@@ -1,4 +1,5 @@
 //! The SDK against a host in this process: panics, re-entrancy, ownership, bad arguments.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
@@ -414,7 +415,7 @@ fn a_refused_request_is_answered_once_and_its_error_released() {
     let (held, (sender, receiver)) = (Arc::clone(&token), mpsc::channel());
     entry_point.execute(Request::new(b"refuse"), move |answer| {
         let _held = held;
-        sender.send(answer.err().expect("it is refused")).unwrap();
+        sender.send(answer.expect_err("it is refused")).unwrap();
     });
     let error = receiver.try_recv().expect("it is refused inline");
     assert_eq!(error.status(), Status::InvalidRequest);
@@ -640,14 +641,13 @@ fn the_context_reads_options_errors_and_uuids() {
 
 #[test]
 fn events_go_to_the_hosts_log_with_their_target_and_fields() {
-    let loaded = load("{}");
+    load("{}");
     tracing::info!(target: "my_target", port = 7, name = "x", "scripted event");
     tracing::debug!("scripted event that is not wanted");
     let (level, target, message) = logged("scripted event").expect("it is logged");
     assert_eq!((level, target.as_str()), (KUZZLE_LOG_INFO, "my_target"));
     assert_eq!(message, "scripted event port=7 name=\"x\"");
     assert!(logged("not wanted").is_none());
-    drop(loaded);
 }
 
 #[test]

@@ -192,8 +192,10 @@ static void free_contents(kuzzle_protocol *line) {
   close_descriptor(&line->listener);
   close_descriptor(&line->wake_pipe[0]);
   close_descriptor(&line->wake_pipe[1]);
-  for (size_t i = 0; i < line->clients_len; i++)
-    free(line->clients[i]->input), free(line->clients[i]);
+  for (size_t i = 0; i < line->clients_len; i++) {
+    free(line->clients[i]->input);
+    free(line->clients[i]);
+  }
   line->clients_len = 0;
   free(line->clients);
   line->clients = NULL;

@@ -133,9 +133,11 @@ static void end_request(struct client *client) {
 static void on_response(void *context, const kuzzle_response *response) {
   struct client *client = context;
   kuzzle_protocol *line = client->line;
-  struct message *message = response->raw
-                                ? message_raw(response->parts, response->parts_len)
-                                : message_with_room(response->parts, response->parts_len, response->request_id);
+  struct message *message;
+  if (response->raw)
+    message = message_raw(response->parts, response->parts_len);
+  else
+    message = message_with_room(response->parts, response->parts_len, response->request_id);
   struct message *garbage = NULL;
   pthread_mutex_lock(&line->lock);
   if (message != NULL) {

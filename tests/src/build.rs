@@ -1,13 +1,17 @@
 //! Builds what the tests run.
 
+use std::collections::hash_map::DefaultHasher;
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The root of the repository.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests is a folder of the repository").to_owned()
 }
@@ -19,18 +23,20 @@ fn root() -> PathBuf {
 fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        if env::var_os("KUZZLE_TESTS_BUILT").is_none() {
-            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            let status = cargo.current_dir(root()).args(["build", "--workspace", "--quiet"]).status();
-            assert!(
-                status.expect("cargo is there: it runs this test").success(),
-                "the workspace does not build"
-            );
-        }
         let mut folder = env::current_exe().expect("a program knows where it is");
         // …/target/debug/deps/end_to_end-0123
         folder.pop();
         folder.pop();
+        if env::var_os("KUZZLE_TESTS_BUILT").is_none() {
+            let target = folder.parent().expect("the profile's folder lies in the target folder");
+            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            cargo.current_dir(root()).args(["build", "--workspace", "--quiet", "--target-dir"]).arg(target);
+            if folder.file_name() == Some(OsStr::new("release")) {
+                cargo.arg("--release");
+            }
+            let status = cargo.status().expect("cargo is there: it runs this test");
+            assert!(status.success(), "the workspace does not build");
+        }
         folder
     })
 }
@@ -50,7 +56,7 @@ pub fn rust_library(name: &str) -> PathBuf {
 /// The C compiler; without one the test is skipped by name, or fails where `CI` is `true`.
 pub fn cc(test: &str) -> Option<String> {
     let compiler = env::var("CC").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "cc".into());
-    if Command::new(&compiler).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    if version(&compiler).is_some() {
         return Some(compiler);
     }
     assert_ne!(env::var("CI").as_deref(), Ok("true"), "{test} needs a C compiler");
@@ -58,20 +64,64 @@ pub fn cc(test: &str) -> Option<String> {
     None
 }
 
+fn version(compiler: &str) -> Option<Vec<u8>> {
+    let output = Command::new(compiler).arg("--version").output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
 /// Compiles a protocol in C into `output`, from sources below the repository and with more options.
+///
+/// Many tests want the same library, each in a process of its own, so results are kept beside what
+/// cargo has built.
 pub fn c_library(compiler: &str, sources: &[&str], options: &[&str], output: &Path) {
+    const OPTIONS: [&str; 11] = [
+        "-std=c11",
+        "-D_GNU_SOURCE",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fvisibility=hidden",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-Iprotocol-abi/include",
+    ];
+    let mut inputs = DefaultHasher::new();
+    (compiler, version(compiler), OPTIONS, options, sources).hash(&mut inputs);
+    for file in inputs_of(sources) {
+        (&file, fs::read(&file).expect("sources are readable")).hash(&mut inputs);
+    }
+    let folder = built().join("end-to-end");
+    let kept = folder.join(format!("{:016x}{}", inputs.finish(), env::consts::DLL_SUFFIX));
+    if !kept.exists() {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        fs::create_dir_all(&folder).expect("cargo has put files there too");
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let fresh = folder.join(format!("{}-{number}.tmp", std::process::id()));
+        let mut command = Command::new(compiler);
+        command.current_dir(root()).args(OPTIONS).args(options).args(sources).arg("-o").arg(&fresh);
+        let result = command.output().expect("the compiler answered before");
+        assert!(result.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&result.stderr));
+        fs::rename(&fresh, &kept).expect("both lie in one folder");
+    }
     if let Some(folder) = output.parent() {
         fs::create_dir_all(folder).expect("the temporary folder is ours");
     }
-    let mut command = Command::new(compiler);
-    command
-        .current_dir(root())
-        .args(["-std=c11", "-D_GNU_SOURCE", "-O1", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"])
-        .args(["-fPIC", "-shared", "-pthread", "-Iprotocol-abi/include"])
-        .args(options)
-        .args(sources)
-        .arg("-o")
-        .arg(output);
-    let result = command.output().expect("the compiler answered before");
-    assert!(result.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&result.stderr));
+    fs::copy(&kept, output).expect("the temporary folder is ours");
+}
+
+/// All files that a compilation of these sources may read, system headers aside.
+fn inputs_of(sources: &[&str]) -> Vec<PathBuf> {
+    let mut files = vec![root().join("protocol-abi/include/kuzzle/protocol.h")];
+    for source in sources {
+        let source = root().join(source);
+        let folder = source.parent().expect("a file lies in a folder");
+        let beside = fs::read_dir(folder).expect("sources are readable").map(|entry| entry.unwrap().path());
+        files.extend(beside.filter(|path| path.extension() == Some(OsStr::new("h"))));
+        files.push(source);
+    }
+    files.sort();
+    files.dedup();
+    files
 }

@@ -27,18 +27,50 @@ pub struct Finished {
     pub status: Option<i32>,
     /// What it wrote to standard error.
     pub log: String,
+    /// What it wrote to standard output.
+    pub output: String,
+    /// How long it took to end after it was asked to.
+    pub took: Duration,
+}
+
+impl Finished {
+    /// Makes sure that it ended well.
+    pub fn is_clean(&self) -> &Self {
+        assert_eq!(self.status, Some(0), "{}", self.log);
+        self
+    }
+
+    /// Where the first line with this text stands in the log.
+    pub fn line_of(&self, text: &str) -> usize {
+        let position = self.log.lines().position(|line| line.contains(text));
+        position.unwrap_or_else(|| panic!("{text:?} is not in the log:\n{}", self.log))
+    }
 }
 
 impl Host {
-    /// A command `kuzzle-host --home … ARGUMENTS`, with no configuration from the environment.
-    pub fn command(home: &Path, arguments: &[&str]) -> Command {
+    /// A command `kuzzle-host ARGUMENTS`, with no configuration from the environment.
+    pub fn bare_command(arguments: &[&str]) -> Command {
         let mut command = Command::new(build::program());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("kuzzle_"))
         {
             command.env_remove(name);
         }
-        command.arg("--home").arg(home).args(arguments).env("KUZZLE_LOG", "debug").stdin(Stdio::null());
+        command.args(arguments).env("KUZZLE_LOG", "debug").stdin(Stdio::null());
         command
+    }
+
+    /// A command `kuzzle-host --home … ARGUMENTS`, with no configuration from the environment.
+    ///
+    /// Constructors of fixtures put their mark at [`Host::mark`].
+    pub fn command(home: &Path, arguments: &[&str]) -> Command {
+        let mut command = Self::bare_command(&[]);
+        command.arg("--home").arg(home).args(arguments).env("FIXTURE_MARK", Self::mark(home));
+        command
+    }
+
+    /// The file that says that a fixture's constructor has run.
+    pub fn mark(home: &Path) -> PathBuf {
+        home.join("mark")
     }
 
     /// Runs a command to its end.
@@ -48,17 +80,31 @@ impl Host {
 
     /// Starts a host without waiting for it.
     pub fn spawn(installation: &Installation, arguments: &[&str]) -> Self {
+        Self::spawn_with(installation, |command| command.args(arguments))
+    }
+
+    /// Starts a host without waiting for it, after changes to its command.
+    pub fn spawn_with(
+        installation: &Installation,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
         let home = installation.home().to_owned();
         let (ready_file, log) = (home.join("ready.json"), home.join("host.log"));
-        let process = Self::command(&home, &["start"])
+        let mut command = Self::command(&home, &["start"]);
+        command
             .arg("--ready-file")
             .arg(&ready_file)
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(File::create(&log).expect("the installation is ours"))
-            .spawn()
-            .expect("the program is built");
+            .stdout(File::create(home.join("host.out")).expect("the installation is ours"))
+            .stderr(File::create(&log).expect("the installation is ours"));
+        let process = change(&mut command).spawn().expect("the program is built");
         Self { process, ready_file, log, home }
+    }
+
+    /// Runs a host that refuses to serve to its end.
+    pub fn refused(installation: &Installation) -> Finished {
+        let finished = Self::spawn(installation, &[]).wait();
+        assert!(!installation.home().join("ready.json").exists(), "it served:\n{}", finished.log);
+        finished
     }
 
     /// Starts a host and waits until all protocols serve.
@@ -109,6 +155,14 @@ impl Host {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// Waits until the log holds this text, and answers the JSON document that follows it there.
+    pub fn wait_log_json(&mut self, text: &str) -> Value {
+        let line = self.wait_log(text);
+        let (_, json) = line.split_once(text).expect("the line holds it");
+        let document = serde_json::Deserializer::from_str(json).into_iter().next();
+        document.and_then(Result::ok).unwrap_or_else(|| panic!("no JSON after {text:?} in {line:?}"))
+    }
+
     /// Waits until the log holds this text, and answers the line.
     pub fn wait_log(&mut self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
@@ -137,13 +191,15 @@ impl Host {
 
     /// Sends a signal: `TERM`, `INT`, ….
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.expect("kill is part of every system").success());
+        // `kill` is part of every shell, but not a program of every system.
+        let status = Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.pid())).status();
+        assert!(status.expect("every system has a shell").success());
     }
 
     /// Waits until the process has ended by itself.
     pub fn wait(mut self) -> Finished {
-        let deadline = Instant::now() + DEADLINE;
+        let asked = Instant::now();
+        let deadline = asked + DEADLINE;
         let status: ExitStatus = loop {
             if let Some(status) = self.process.try_wait().expect("it is our child") {
                 break status;
@@ -151,7 +207,9 @@ impl Host {
             assert!(Instant::now() < deadline, "the host does not end:\n{}", self.log());
             thread::sleep(POLL);
         };
-        Finished { status: status.code(), log: self.log() }
+        let took = asked.elapsed();
+        let output = fs::read_to_string(self.home.join("host.out")).expect("the installation is ours");
+        Finished { status: status.code(), log: self.log(), output, took }
     }
 
     /// Asks the process to end, and waits.

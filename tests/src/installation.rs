@@ -14,10 +14,13 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// An empty one: no protocols, no configuration.
+    /// An empty one: no protocols, an empty configuration.
     pub fn new() -> Self {
         let home = tempfile::Builder::new().prefix("kuzzle-test-").tempdir();
-        Self { home: home.expect("there is a place for temporary folders") }
+        let new = Self { home: home.expect("there is a place for temporary folders") };
+        // An own file, so that none is sought in the folders above.
+        fs::write(new.home().join(".kuzzlerc"), "{}").unwrap();
+        new
     }
 
     /// The folder.
@@ -60,7 +63,7 @@ impl Installation {
         self
     }
 
-    /// Installs and enables a Rust protocol of the workspace, on a port of the system's choice.
+    /// Installs and enables a Rust protocol of the workspace.
     pub fn rust(&self, name: &str, library: &str) -> &Self {
         self.manifest(name);
         fs::copy(build::rust_library(library), self.library(name)).unwrap();
@@ -74,10 +77,58 @@ impl Installation {
         self.enable(name)
     }
 
-    /// Writes `.kuzzlerc`.
-    pub fn configure(&self, configuration: &Value) -> &Self {
-        fs::write(self.home().join(".kuzzlerc"), configuration.to_string()).unwrap();
+    /// Compiles, installs and enables `tests/fixtures/FILE`.
+    pub fn fixture(&self, name: &str, compiler: &str, file: &str, options: &[&str]) -> &Self {
+        self.c(name, compiler, &[&format!("tests/fixtures/{file}")], options)
+    }
+
+    /// Installs and enables the sample protocol `line`, on a port that the system chooses.
+    pub fn line(&self, compiler: &str) -> &Self {
+        const SOURCES: [&str; 4] = ["line.c", "loop.c", "message.c", "registry.c"];
+        let sources = SOURCES.map(|file| format!("sample-protocols/line/{file}"));
+        self.c("line", compiler, &sources.each_ref().map(String::as_str), &[]);
+        self.sample_manifest("line").options("line", &json!({ "port": 0 }))
+    }
+
+    /// Installs and enables the sample protocol `udp`, on a port that the system chooses.
+    pub fn udp(&self) -> &Self {
+        self.rust("udp", "kuzzle_protocol_udp");
+        self.sample_manifest("udp").options("udp", &json!({ "port": 0 }))
+    }
+
+    fn sample_manifest(&self, name: &str) -> &Self {
+        let manifest = build::root().join("sample-protocols").join(name).join("manifest.json");
+        fs::copy(manifest, self.available(name).join("manifest.json")).unwrap();
         self
+    }
+
+    /// Adds options to `server.protocols.NAME`.
+    pub fn options(&self, name: &str, options: &Value) -> &Self {
+        self.configure(&json!({ "server": { "protocols": { name: options } } }))
+    }
+
+    /// Adds to `.kuzzlerc`.
+    pub fn configure(&self, configuration: &Value) -> &Self {
+        let file = self.home().join(".kuzzlerc");
+        let mut all = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        merge(&mut all, configuration);
+        fs::write(file, all.to_string()).unwrap();
+        self
+    }
+}
+
+fn merge(under: &mut Value, over: &Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(under.entry(key.as_str()).or_insert(Value::Null), value);
+            }
+        }
+        (under @ Value::Null, Value::Object(_)) => {
+            *under = json!({});
+            merge(under, over);
+        }
+        (under, over) => *under = over.clone(),
     }
 }
 

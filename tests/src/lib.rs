@@ -7,12 +7,14 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 mod build;
+mod check;
 mod client;
 mod host;
 mod installation;
 
 pub use build::{c_library, cc, program, rust_library};
-pub use client::{LineClient, UdpClient};
+pub use check::Report;
+pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};
 pub use installation::Installation;
 
@@ -20,3 +22,8 @@ use std::time::Duration;
 
 /// How long anything that a test waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A file of the repository, as text.
+pub fn source(path: &str) -> String {
+    std::fs::read_to_string(build::root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

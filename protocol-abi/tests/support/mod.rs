@@ -40,6 +40,10 @@ pub struct State {
     pub removed: Vec<u64>,
     pub listeners: Vec<(String, String)>,
     pub refused_as_reentrant: usize,
+    /// Connections that the host has forgotten: requests of theirs are answered BAD_HANDLE.
+    pub forgotten: Vec<u64>,
+    /// Connections of the requests that were executed.
+    pub asked_by: Vec<u64>,
 }
 
 /// The host. Leaked, as the tables of a real one.
@@ -163,7 +167,8 @@ unsafe extern "C" fn remove_connection(this: *const kuzzle_entry_point, connecti
 }
 
 /// Answers inline with the document itself. A document that contains `refuse` is refused with an
-/// error that must be released, one that contains `later` is answered on another thread.
+/// error that must be released, one that contains `later` is answered on another thread, one that
+/// contains `huge` with 70,000 bytes.
 unsafe extern "C" fn execute(
     this: *const kuzzle_entry_point,
     request: *const kuzzle_request,
@@ -186,7 +191,15 @@ unsafe extern "C" fn execute(
         }
         return KUZZLE_INVALID_REQUEST;
     }
-    host.record(|state| state.executed.push(document.clone()));
+    // SAFETY: as above.
+    let connection = unsafe { (*request).connection };
+    if host.state.lock().unwrap().forgotten.contains(&connection) {
+        return KUZZLE_BAD_HANDLE;
+    }
+    host.record(|state| {
+        state.executed.push(document.clone());
+        state.asked_by.push(connection);
+    });
     if document.contains("later") {
         let context = completion.context as usize;
         let host: usize = ptr::from_ref(host) as usize;
@@ -212,6 +225,8 @@ const fn completion_of(function: CompletionFn) -> kuzzle_completion {
 }
 
 fn answer(host: &Host, document: &str, completion: kuzzle_completion) {
+    let document =
+        if document.contains("huge") { &format!("{{\"a\":\"{}\"}}", "x".repeat(70_000)) } else { document };
     let buf = counted(&host.buffers, document.as_bytes());
     let header = kuzzle_header { name: kuzzle_str::new("x-test"), value: kuzzle_str::new("yes") };
     let response = kuzzle_response {

@@ -1,0 +1,5 @@
+//! A library is one protocol.
+
+kuzzle_protocol_abi::export_protocol!(First, Second);
+
+fn main() {}
