@@ -18,9 +18,11 @@
  *   [conn-serial] never two calls at once for the same connection; calls for
  *                 different connections may be concurrent. Not bound to one
  *                 thread.
- *   [no-block]    returns quickly: no waiting for a lock that is held across a
- *                 host call, for a network peer or for another thread. The
- *                 host reports calls of 100 ms and more.
+ *   [no-block]    returns quickly: no waiting for a network peer, for another
+ *                 thread, or for a lock that is held across a host call other
+ *                 than new_connection. The host reports calls of 100 ms and
+ *                 more. retain, release, remove_connection and log may be
+ *                 called from everywhere.
  *   [no-reentry]  answers KUZZLE_REENTRANT inside broadcast, notify,
  *                 join_channel, leave_channel, disconnect and completions,
  *                 whichever protocol's: queue the work and do it later.
@@ -287,9 +289,11 @@ struct kuzzle_entry_point {
    * you are iterating. On KUZZLE_OK the completion is called exactly once,
    * usually before execute returns. Anything else: the request was not
    * accepted, the completion is not called, nothing was kept; `error` (may be
-   * null) tells why. INVALID_JSON, INVALID_REQUEST (text and request_id in
-   * `error`: answer with an error id of your own), REENTRANT, BAD_HANDLE
-   * (close the client), STOPPED, SHUTDOWN, INVALID_ARGUMENT. */
+   * null) tells why. INVALID_JSON (also for text that is not UTF-8),
+   * INVALID_REQUEST (text and request_id in `error`: answer with an error id of
+   * your own and status 400), REENTRANT, BAD_HANDLE (close the client), STOPPED,
+   * SHUTDOWN, INVALID_ARGUMENT. Overload and a host that is shutting down are
+   * answered through the completion. */
   int32_t (*execute)(const kuzzle_entry_point *self, const kuzzle_request *request,
                      kuzzle_completion completion, kuzzle_error *error);
 
@@ -404,10 +408,14 @@ KUZZLE_EXPORT int32_t kuzzle_protocol_leave_channel(kuzzle_protocol *self, uint6
 KUZZLE_EXPORT int32_t kuzzle_protocol_disconnect(kuzzle_protocol *self,
                                                  const kuzzle_disconnect *message) KUZZLE_NOEXCEPT;
 
-/* [once] Optional, but expected of anything with threads. Join them within
- * deadline_ms milliseconds; after it returns nothing of the protocol runs.
- * Host functions other than log answer KUZZLE_SHUTDOWN; releasing buffers
- * stays legal. */
+/* [once] Optional, but expected of anything with threads. Called once if init
+ * has succeeded, whether or not start was called and succeeded. Join the
+ * threads within deadline_ms milliseconds; after it returns nothing of the
+ * protocol runs. No new call begins once it is called, except completions of an
+ * execute that the protocol's own threads are in; a call that had begun may
+ * still be running if it was too slow, so do not free what it uses. Host
+ * functions other than log answer KUZZLE_SHUTDOWN; releasing buffers stays
+ * legal. */
 KUZZLE_EXPORT int32_t kuzzle_protocol_shutdown(kuzzle_protocol *self, uint32_t deadline_ms) KUZZLE_NOEXCEPT;
 
 /* [any-thread] [no-block] Optional. A table of the protocol by its extension
