@@ -1,1 +1,12 @@
-//! End-to-end tests.
+//! End-to-end tests: the real program, real shared libraries, real sockets.
+
+mod api;
+mod commands;
+mod containment;
+mod enabling;
+mod hostile;
+mod lifecycle;
+mod refusals;
+mod samples;
+mod serving;
+mod shutdown;

@@ -18,6 +18,8 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         build::run(cargo().args(["fmt", "--all", "--check"]))?;
         build::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        // Everything has to do without abi_stable.
+        build::run(cargo().args(["check", "-p", "kuzzle-host", "-p", "kuzzle-protocol-abi", "--no-default-features"]))?;
         build::run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     look_for_tools()?;

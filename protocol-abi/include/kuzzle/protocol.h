@@ -278,8 +278,10 @@ struct kuzzle_entry_point {
   /* [any-thread] [no-block] Ends a connection: its handle is stale at once, no
    * new call for it begins (one that has begun may still be running), no
    * leave_channel follows, its unanswered requests are completed with
-   * api.process.connection_dropped. Allowed inside callbacks. KUZZLE_BAD_HANDLE
-   * if it is gone already, which is harmless. */
+   * api.process.connection_dropped. Allowed inside callbacks; elsewhere it may
+   * call this protocol's broadcast and completions before it returns, so hold no
+   * lock that those take. KUZZLE_BAD_HANDLE if it is gone already, which is
+   * harmless. */
   int32_t (*remove_connection)(const kuzzle_entry_point *self, uint64_t connection);
 
   /* [any-thread] [no-reentry] Executes a request, with 512 KiB of stack. While
@@ -490,7 +492,7 @@ KUZZLE_EXTERN_C_END
 #define KUZZLE_LAYOUT_ONE_FIELD_(type, field) +1
 #define KUZZLE_LAYOUT_LEN_ (0 KUZZLE_LAYOUT_(KUZZLE_LAYOUT_ONE_, KUZZLE_LAYOUT_ONE_FIELD_))
 
-/* Both may be defined before this header is included; at most 255 bytes each. */
+/* Both may be defined as short string literals before this header is included. */
 #ifndef KUZZLE_TOOLCHAIN
 #if defined(__clang__)
 #define KUZZLE_TOOLCHAIN "clang " __clang_version__

@@ -1,0 +1,246 @@
+//! What clients may send: the host serves on.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use kuzzle_tests::{Client, DEADLINE, Host, Installation, LineClient, UdpClient, cc};
+use serde_json::json;
+
+fn serve(test: &str) -> Option<(Installation, Host)> {
+    let compiler = cc(test)?;
+    let installation = Installation::new();
+    installation.line(&compiler);
+    let host = Host::start(&installation);
+    Some((installation, host))
+}
+
+#[test]
+fn a_line_that_is_too_long_is_refused_and_the_client_goes_on() {
+    let Some((_installation, mut host)) = serve("a_line_that_is_too_long_is_refused_and_the_client_goes_on")
+    else {
+        return;
+    };
+    let mut client = LineClient::connect(host.address("line"));
+    let mut line = vec![b'x'; (3 << 20) + 17];
+    line.push(b'\n');
+    let mut stream = client.stream();
+    let answer = thread::scope(|scope| {
+        scope.spawn(move || stream.write_all(&line).unwrap());
+        client.receive()
+    });
+    assert_eq!(
+        (&answer["error"]["id"], &answer["status"]),
+        (&json!("network.line.request_too_large"), &json!(413))
+    );
+    client.is_served();
+}
+
+#[test]
+fn a_request_that_is_too_large_for_the_host_is_refused() {
+    let Some(compiler) = cc("a_request_that_is_too_large_for_the_host_is_refused") else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).configure(&json!({ "server": { "maxRequestSize": "1KB" } }));
+    let mut host = Host::start(&installation);
+    let mut client = LineClient::connect(host.address("line"));
+    let answer =
+        client.request(&json!({ "controller": "server", "action": "now", "padding": "x".repeat(2000) }));
+    assert_eq!(
+        (&answer["error"]["id"], &answer["status"]),
+        (&json!("network.http.request_too_large"), &json!(413))
+    );
+    client.is_served();
+}
+
+#[test]
+fn a_request_of_nearly_the_limit_is_answered() {
+    let Some((_installation, mut host)) = serve("a_request_of_nearly_the_limit_is_answered") else { return };
+    let mut client = LineClient::connect(host.address("line"));
+    let padding = "x".repeat((1 << 20) - 200);
+    let answer = client.request(&json!({ "controller": "server", "action": "now", "padding": padding }));
+    assert_eq!(answer["status"], 200, "{answer}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused() {
+    let Some((_installation, mut host)) = serve("bytes_that_are_no_text_are_refused") else { return };
+    let mut client = LineClient::connect(host.address("line"));
+    for bytes in [&b"{\"action\":\"\xff\"}\n"[..], b"\xff\xfe\x00\n", b"\x00\n", b"\xc3\x28{}\n"] {
+        client.send_bytes(bytes);
+        let answer = client.receive();
+        assert_eq!(answer["error"]["id"], "network.line.unexpected_error", "{}", bytes.escape_ascii());
+    }
+    client.is_served();
+}
+
+#[test]
+fn a_request_of_ten_thousand_levels_is_refused() {
+    let Some((_installation, mut host)) = serve("a_request_of_ten_thousand_levels_is_refused") else {
+        return;
+    };
+    let mut client = LineClient::connect(host.address("line"));
+    let (open, close) = ("[".repeat(10_000), "]".repeat(10_000));
+    for line in [format!("{open}{close}"), format!("{{\"body\":{open}{close}}}"), "{\"body\":".repeat(10_000)]
+    {
+        client.send_text(&line);
+        let answer = client.receive();
+        assert_eq!(answer["error"]["id"], "network.line.unexpected_error", "{answer}");
+    }
+    client.is_served();
+}
+
+#[test]
+fn a_request_in_pieces_is_put_together() {
+    let Some((_installation, mut host)) = serve("a_request_in_pieces_is_put_together") else { return };
+    let mut client = LineClient::connect(host.address("line"));
+    let line = b"{\"controller\":\"server\",\"action\":\"now\",\"requestId\":\"pieces\"}\r\n";
+    for byte in line {
+        client.send_bytes(&[*byte]);
+    }
+    assert_eq!(client.receive()["requestId"], "pieces");
+    client.send_bytes(b"\n\r\n\n");
+    client.is_served();
+}
+
+#[test]
+fn a_client_that_ends_its_side_gets_the_answers_to_its_whole_lines() {
+    let Some((_installation, mut host)) =
+        serve("a_client_that_ends_its_side_gets_the_answers_to_its_whole_lines")
+    else {
+        return;
+    };
+    let mut client = LineClient::connect(host.address("line"));
+    client.send(&json!({ "controller": "server", "action": "now", "requestId": "whole" }));
+    client.send_bytes(b"{\"controller\":\"server\",\"action\":\"now\",\"requestId\":\"half");
+    client.stream().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.receive()["requestId"], "whole");
+    assert!(client.try_receive().is_none(), "half a request is not executed");
+}
+
+#[test]
+fn clients_that_break_off_are_forgotten() {
+    let Some((_installation, mut host)) = serve("clients_that_break_off_are_forgotten") else { return };
+    let address = host.address("line");
+    let mut watcher = LineClient::connect(address);
+    let (room, _) = watcher
+        .subscribe_with(&json!({ "index": "i", "collection": "c", "users": "out", "requestId": "subscribe" }));
+    for _ in 0..20 {
+        let mut client = LineClient::connect(address);
+        client.subscribe("i", "c");
+        // Unread answers make the system reset the connection.
+        for _ in 0..50 {
+            client.send(&json!({ "controller": "server", "action": "publicApi" }));
+        }
+        client.send_bytes(b"{\"half");
+        drop(client);
+    }
+    for _ in 0..20 {
+        let notification = watcher.receive();
+        assert_eq!(notification["user"], "out", "{notification}");
+    }
+    assert_eq!(watcher.count(&room), 1);
+}
+
+#[test]
+fn a_client_that_does_not_read_is_cut_off_and_the_others_are_served() {
+    let Some(compiler) = cc("a_client_that_does_not_read_is_cut_off_and_the_others_are_served") else {
+        return;
+    };
+    let installation = Installation::new();
+    installation.line(&compiler).options("line", &json!({ "maxQueuedBytes": 65_536 }));
+    let mut host = Host::start(&installation);
+    let address = host.address("line");
+    let mut watcher = LineClient::connect(address);
+    let (room, _) = watcher.subscribe("lonely", "room");
+    let mut deaf = LineClient::connect(address);
+    deaf.subscribe_with(&json!({ "index": "i", "collection": "c", "users": "out" }));
+    let mut stops_listening = LineClient::connect(address);
+    stops_listening.subscribe("i", "c");
+    // The system buffers some megabytes before the protocol has to.
+    let body = json!({ "text": "x".repeat(200_000) });
+    let publish = json!({
+        "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": body
+    });
+    let mut publisher = LineClient::connect(address);
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while publisher.count(&deaf_room()) > 0 {
+        assert!(std::time::Instant::now() < deadline, "the clients that do not read are not cut off");
+        assert_eq!(publisher.request(&publish)["status"], 200);
+    }
+    assert_eq!(watcher.count(&room), 1);
+    watcher.is_served();
+    let mut stream = deaf.stream();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+}
+
+/// The room of everything in `i/c`, as Kuzzle computes it.
+fn deaf_room() -> String {
+    ROOM_I_C.to_owned()
+}
+
+const ROOM_I_C: &str = "";
+
+#[test]
+fn hundreds_of_clients_are_served_at_once() {
+    const CLIENTS: usize = 300;
+    let Some((_installation, mut host)) = serve("hundreds_of_clients_are_served_at_once") else { return };
+    let address = host.address("line");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| LineClient::connect(address)).collect();
+    let mut room = String::new();
+    for client in &mut clients {
+        room = client.subscribe("i", "c").0;
+    }
+    assert_eq!(clients[0].count(&room), CLIENTS as u64);
+    clients[0].send(&json!({
+        "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": { "n": 1 }
+    }));
+    for client in &mut clients {
+        assert_eq!(client.receive()["result"]["_source"]["n"], 1);
+    }
+}
+
+#[test]
+fn one_client_too_many_is_told_so() {
+    let Some(compiler) = cc("one_client_too_many_is_told_so") else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).options("line", &json!({ "maxClients": 1 }));
+    let mut host = Host::start(&installation);
+    let mut first = LineClient::connect(host.address("line"));
+    first.is_served();
+    let mut second = LineClient::connect(host.address("line"));
+    assert_eq!(second.receive()["error"]["id"], "network.line.too_many_clients");
+    assert!(second.try_receive().is_none());
+    first.is_served();
+}
+
+#[test]
+fn garbage_over_udp_is_answered_and_forgotten() {
+    let installation = Installation::new();
+    installation.udp();
+    let mut host = Host::start(&installation);
+    let mut client = UdpClient::connect(host.address("udp"));
+    for bytes in [&b""[..], b"\0", b"\xff\xff", b"{", b"[]", &[b'['; 60_000]] {
+        client.send_bytes(bytes);
+        let answer = client.receive();
+        assert_eq!(answer["error"]["id"], "network.udp.unexpected_error", "{answer}");
+    }
+    client.is_served();
+}
+
+#[test]
+fn connecting_and_going_at_once_harms_nobody() {
+    let Some((_installation, mut host)) = serve("connecting_and_going_at_once_harms_nobody") else { return };
+    let address = host.address("line");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..100).for_each(|_| drop(TcpStream::connect(address).unwrap())));
+        }
+    });
+    LineClient::connect(address).is_served();
+    assert!(host.is_running());
+}
