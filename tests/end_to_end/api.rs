@@ -93,9 +93,11 @@ fn refuses_an_action_that_it_does_not_know() {
 fn asks_for_what_is_missing() {
     over_each_protocol("asks_for_what_is_missing", |protocol, client| {
         let subscribe = json!({ "controller": "realtime", "action": "subscribe", "index": "i", "body": {} });
-        for (request, missing) in
-            [(json!({}), "controller"), (json!({ "controller": "server" }), "action"), (subscribe, "collection")]
-        {
+        for (request, missing) in [
+            (json!({}), "controller"),
+            (json!({ "controller": "server" }), "action"),
+            (subscribe, "collection"),
+        ] {
             let answer = client.request(&request);
             assert_eq!(refused(&answer), ("api.assert.missing_argument", 400), "{protocol}");
             assert_eq!(answer["error"]["message"], format!("Missing argument \"{missing}\"."), "{protocol}");

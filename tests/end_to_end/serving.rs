@@ -132,8 +132,21 @@ fn a_notification_is_kuzzles_with_the_channel_as_its_last_member() {
     assert_eq!(
         members(&text),
         [
-            "type", "status", "action", "scope", "result", "node", "event", "requestId", "timestamp",
-            "volatile", "index", "collection", "controller", "protocol", "room"
+            "type",
+            "status",
+            "action",
+            "scope",
+            "result",
+            "node",
+            "event",
+            "requestId",
+            "timestamp",
+            "volatile",
+            "index",
+            "collection",
+            "controller",
+            "protocol",
+            "room"
         ]
     );
     let notification: Value = serde_json::from_str(&text).unwrap();
@@ -161,8 +174,18 @@ fn answer_ends_with_its_request_id(client: &mut impl Client) {
     assert_eq!(
         members(&text),
         [
-            "action", "collection", "controller", "error", "headers", "index", "node", "requestId", "result",
-            "status", "volatile", "room"
+            "action",
+            "collection",
+            "controller",
+            "error",
+            "headers",
+            "index",
+            "node",
+            "requestId",
+            "result",
+            "status",
+            "volatile",
+            "room"
         ]
     );
     assert!(text.ends_with(r#","room":"r\"1"}"#), "{text}");
@@ -268,8 +291,19 @@ fn a_client_that_goes_leaves_its_rooms_and_the_others_are_told() {
     assert_eq!(
         members(&text),
         [
-            "type", "status", "user", "result", "node", "timestamp", "volatile", "index", "collection",
-            "controller", "action", "protocol", "room"
+            "type",
+            "status",
+            "user",
+            "result",
+            "node",
+            "timestamp",
+            "volatile",
+            "index",
+            "collection",
+            "controller",
+            "action",
+            "protocol",
+            "room"
         ]
     );
     let came: Value = serde_json::from_str(&text).unwrap();
@@ -323,7 +357,7 @@ fn many_clients_publish_at_once_and_nothing_is_lost() {
     let mut subscriber = line(&mut host);
     subscriber.subscribe("i", "c");
     let address = host.address("line");
-    let mut seen = vec![0; CLIENTS];
+    let mut seen = [0; CLIENTS];
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             scope.spawn(move || {

@@ -19,6 +19,7 @@ pub struct Host {
     ready_file: PathBuf,
     log: PathBuf,
     home: PathBuf,
+    spawned: Instant,
 }
 
 /// A host that has ended.
@@ -29,7 +30,7 @@ pub struct Finished {
     pub log: String,
     /// What it wrote to standard output.
     pub output: String,
-    /// How long it took to end after it was asked to.
+    /// How long it took to end: after it was asked to, or for one that refuses to serve, in all.
     pub took: Duration,
 }
 
@@ -97,14 +98,19 @@ impl Host {
             .stdout(File::create(home.join("host.out")).expect("the installation is ours"))
             .stderr(File::create(&log).expect("the installation is ours"));
         let process = change(&mut command).spawn().expect("the program is built");
-        Self { process, ready_file, log, home }
+        Self { process, ready_file, log, home, spawned: Instant::now() }
     }
 
     /// Runs a host that refuses to serve to its end.
     pub fn refused(installation: &Installation) -> Finished {
-        let finished = Self::spawn(installation, &[]).wait();
-        assert!(!installation.home().join("ready.json").exists(), "it served:\n{}", finished.log);
-        finished
+        let mut host = Self::spawn(installation, &[]);
+        while host.is_running() && !host.ready_file.exists() {
+            assert!(host.spawned.elapsed() < DEADLINE, "the host does not end:\n{}", host.log());
+            thread::sleep(POLL);
+        }
+        assert!(!host.ready_file.exists(), "it serves:\n{}", host.log());
+        let spawned = host.spawned;
+        Finished { took: spawned.elapsed(), ..host.wait() }
     }
 
     /// Starts a host and waits until all protocols serve.

@@ -43,8 +43,8 @@ impl Function {
         }
     }
 
-    /// Inside these, `execute` answers REENTRANT.
-    pub(crate) fn is_callback(self) -> bool {
+    /// Whether `execute` answers REENTRANT inside.
+    fn is_callback(self) -> bool {
         !matches!(self, Self::Init | Self::Start | Self::Shutdown)
     }
 }

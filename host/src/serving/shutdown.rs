@@ -62,13 +62,15 @@ impl Host {
     fn is_quiet(&self) -> bool {
         self.protocols().iter().all(|protocol| protocol.queue.is_idle())
             && self.connections.all(None).iter().all(|connection| connection.outbox.is_idle())
-            && self.callbacks().next().is_none()
+            && self.calls().next().is_none()
     }
 
-    /// The callbacks that are running: which protocol, which function.
-    fn callbacks(&self) -> impl Iterator<Item = (&'static Protocol, Function)> {
-        let callbacks = calls::running().into_iter().filter(|(_, function)| function.is_callback());
-        callbacks.filter_map(|(index, function)| {
+    /// The calls that are running: which protocol, which function. An `init` or `start` that hangs
+    /// is not waited for.
+    fn calls(&self) -> impl Iterator<Item = (&'static Protocol, Function)> {
+        let awaited = |function| !matches!(function, Function::Init | Function::Start);
+        let running = calls::running().into_iter().filter(move |(_, function)| awaited(*function));
+        running.filter_map(|(index, function)| {
             let protocol = self.protocols().iter().find(|protocol| protocol.index == index)?;
             Some((*protocol, function))
         })
@@ -76,8 +78,8 @@ impl Host {
 
     /// What is not quiet.
     fn noises(&self) -> Vec<String> {
-        let callbacks = self.callbacks();
-        let mut noises: Vec<_> = callbacks
+        let mut noises: Vec<_> = self
+            .calls()
             .map(|(protocol, function)| format!("{function} of protocol \"{}\"", protocol.name))
             .collect();
         if noises.is_empty() {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use koncorde::Filter;
 use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
 
 use self::channel::ChannelOptions;
 use self::notification::UserEvent;
@@ -39,7 +40,8 @@ pub(crate) struct Realtime {
 /// every room has a member; a collection's set names exactly its rooms, and is not empty.
 #[derive(Default)]
 struct State {
-    connections: HashMap<ConnectionId, HashSet<RoomId>>,
+    /// The host gives the numbers, so nobody can choose them to collide.
+    connections: FxHashMap<ConnectionId, HashSet<RoomId>>,
     rooms: HashMap<RoomId, Room>,
     /// By `<index>/<collection>`, which is also what the room's id is made from: as in Kuzzle, names with a slash
     /// may stand for the same collection.

@@ -2,10 +2,10 @@
 //!
 //! Source: Kuzzle, lib/core/realtime/room.ts, connectionRooms.ts.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde_json::value::RawValue;
 
 use super::RoomId;
@@ -20,7 +20,7 @@ pub(crate) struct Room {
     collection: Box<str>,
     /// In order of creation. There are twelve different names, so a place fits the bits of [`Member::channels`].
     channels: Vec<Channel>,
-    members: HashMap<ConnectionId, Member>,
+    members: FxHashMap<ConnectionId, Member>,
     /// The channels that documents go to which come to match: chosen once here instead of at every message.
     document_channels: Arc<[Channel]>,
     entering_channels: Arc<[Channel]>,
@@ -42,7 +42,7 @@ impl Room {
             index: index.into(),
             collection: collection.into(),
             channels: Vec::new(),
-            members: HashMap::new(),
+            members: FxHashMap::default(),
             document_channels: Arc::default(),
             entering_channels: Arc::default(),
             leaving_channels: Arc::default(),
