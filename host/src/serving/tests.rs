@@ -306,3 +306,57 @@ fn options_are_found_by_their_path() {
         assert!(option(absent).is_none(), "{absent:?}");
     }
 }
+
+#[test]
+fn connections_that_come_and_go_on_many_threads_leave_nothing_behind() {
+    const THREADS: usize = 4;
+    const ROUNDS: usize = 150;
+    let (host, protocols) = host_with(["a", "b", "c"]);
+    let accepted = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for test in &protocols {
+            for seed in 0..THREADS {
+                let (probe, accepted) = (test.probe, &accepted);
+                scope.spawn(move || {
+                    let execute = |status: i32| {
+                        assert_eq!(status, raw::KUZZLE_OK);
+                        accepted.fetch_add(1, Ordering::Relaxed);
+                    };
+                    for round in 0..ROUNDS {
+                        let clients: Vec<_> = (0..3).map(|_| probe.connect().unwrap()).collect();
+                        for (number, client) in clients.iter().enumerate() {
+                            let collection = format!("c{}", (seed + round + number) % 5);
+                            execute(probe.subscribe(*client, &collection));
+                            execute(probe.publish(*client, &collection));
+                        }
+                        clients.iter().for_each(|client| assert_eq!(probe.remove(*client), raw::KUZZLE_OK));
+                    }
+                });
+            }
+        }
+    });
+    assert_eq!(host.shut_down(DEADLINE), Outcome::Clean);
+    assert_eq!((host.connections.len(), host.kernel.rooms(), host.kernel.connections()), (0, 0, 0));
+    let events: Vec<_> = protocols.iter().flat_map(testing::TestProtocol::so_far).collect();
+    let answers =
+        events.iter().filter(|event| event.starts_with("response ") && event.ends_with(" 200")).count();
+    assert_eq!(answers, accepted.load(Ordering::Relaxed));
+    assert_eq!(answers, 3 * THREADS * ROUNDS * 6);
+}
+
+#[test]
+fn a_connection_that_its_protocol_does_not_remove_after_disconnect_is_removed() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.probe.subscribe(client, "c");
+    let connection = host.connections.find(super::Handle(client)).unwrap();
+    super::turn::disconnect(&connection, super::DisconnectReason::Requested, "bye");
+    assert_eq!(p.events(), ["join", "response subscribe-c 200", "disconnect 1"]);
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while host.kernel.rooms() > 0 {
+        assert!(std::time::Instant::now() < deadline, "it is still there");
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(p.probe.remove(client), raw::KUZZLE_BAD_HANDLE);
+    assert!(p.so_far().is_empty(), "nothing follows a disconnect");
+}
