@@ -1,8 +1,6 @@
 //! What a protocol does wrong stays its own trouble.
 
-use std::net::{SocketAddr, UdpSocket};
-
-use kuzzle_tests::{Client, DEADLINE, Finished, Host, Installation, LineClient, cc};
+use kuzzle_tests::{Client, Finished, Host, Installation, LineClient, UdpClient, cc};
 use serde_json::{Value, json};
 
 const SUBSCRIBE: &str =
@@ -15,7 +13,7 @@ const NOW: &str = r#"{"controller":"server","action":"now"}"#;
 struct Panicky {
     host: Host,
     line: LineClient,
-    socket: UdpSocket,
+    client: UdpClient,
     _installation: Installation,
 }
 
@@ -28,22 +26,17 @@ impl Panicky {
         let mut host = Host::start(&installation);
         let mut line = LineClient::connect(host.address("line"));
         line.is_served();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        let address: SocketAddr = host.address("panicky");
-        socket.connect(address).unwrap();
-        Some(Self { host, line, socket, _installation: installation })
+        let client = UdpClient::connect(host.address("panicky"));
+        Some(Self { host, line, client, _installation: installation })
     }
 
-    fn send(&self, request: &str) {
-        self.socket.send(request.as_bytes()).unwrap();
+    fn send(&mut self, request: &str) {
+        self.client.send_text(request);
     }
 
-    fn ask(&self, request: &str) -> Value {
+    fn ask(&mut self, request: &str) -> Value {
         self.send(request);
-        let mut buffer = [0; 65_536];
-        let length = self.socket.recv(&mut buffer).expect("an answer comes in time");
-        serde_json::from_slice(&buffer[..length]).unwrap()
+        self.client.receive()
     }
 
     /// Waits until the host has stopped the protocol because of this function; `line` serves on.
@@ -83,7 +76,7 @@ impl Panicky {
 #[test]
 fn a_panic_in_join_channel_stops_only_its_protocol() {
     let test = "a_panic_in_join_channel_stops_only_its_protocol";
-    let Some(panicky) = Panicky::start(test, "join_channel") else { return };
+    let Some(mut panicky) = Panicky::start(test, "join_channel") else { return };
     panicky.send(SUBSCRIBE);
     panicky.stops_because_of("joinChannel");
 }
@@ -91,7 +84,7 @@ fn a_panic_in_join_channel_stops_only_its_protocol() {
 #[test]
 fn a_panic_in_leave_channel_stops_only_its_protocol() {
     let test = "a_panic_in_leave_channel_stops_only_its_protocol";
-    let Some(panicky) = Panicky::start(test, "leave_channel") else { return };
+    let Some(mut panicky) = Panicky::start(test, "leave_channel") else { return };
     let answer = panicky.ask(SUBSCRIBE);
     let body = json!({ "roomId": answer["result"]["roomId"] });
     panicky.send(&json!({ "controller": "realtime", "action": "unsubscribe", "body": body }).to_string());
@@ -101,7 +94,7 @@ fn a_panic_in_leave_channel_stops_only_its_protocol() {
 #[test]
 fn a_panic_in_broadcast_during_its_own_request_stops_only_its_protocol() {
     let test = "a_panic_in_broadcast_during_its_own_request_stops_only_its_protocol";
-    let Some(panicky) = Panicky::start(test, "broadcast") else { return };
+    let Some(mut panicky) = Panicky::start(test, "broadcast") else { return };
     panicky.ask(SUBSCRIBE);
     panicky.send(PUBLISH);
     panicky.stops_because_of("broadcast");
@@ -135,7 +128,7 @@ fn a_panic_in_a_completion_stops_only_its_protocol() {
 #[test]
 fn a_panic_in_disconnect_does_not_disturb_the_end() {
     let test = "a_panic_in_disconnect_does_not_disturb_the_end";
-    let Some(panicky) = Panicky::start(test, "disconnect") else { return };
+    let Some(mut panicky) = Panicky::start(test, "disconnect") else { return };
     panicky.ask(NOW);
     let host = panicky.ends_well_but_tells_of("disconnect");
     let line = &host.log.lines().nth(host.line_of("panicked and is stopped")).unwrap();
@@ -145,7 +138,7 @@ fn a_panic_in_disconnect_does_not_disturb_the_end() {
 #[test]
 fn a_panic_in_shutdown_does_not_disturb_the_end() {
     let test = "a_panic_in_shutdown_does_not_disturb_the_end";
-    let Some(panicky) = Panicky::start(test, "shutdown") else { return };
+    let Some(mut panicky) = Panicky::start(test, "shutdown") else { return };
     panicky.ask(NOW);
     let host = panicky.ends_well_but_tells_of("shutdown");
     let line = &host.log.lines().nth(host.line_of("shutdown failed")).unwrap();
@@ -214,6 +207,29 @@ fn a_callback_that_waits_for_another_thread_to_publish_is_no_deadlock() {
     for callback in ["join_channel", "broadcast", "completion", "leave_channel", "disconnect"] {
         let text = format!("published during {callback}: 0 0 ");
         assert!(host.log.contains(&text), "{callback}:\n{}", host.log);
+    }
+}
+
+#[test]
+fn a_protocol_that_hangs_in_broadcast_does_not_hold_up_the_others() {
+    let Some(compiler) = cc("a_protocol_that_hangs_in_broadcast_does_not_hold_up_the_others") else {
+        return;
+    };
+    let installation = Installation::new();
+    installation.line(&compiler).udp().fixture("stuck", &compiler, "minimal.c", &[]);
+    installation.options("stuck", &json!({ "broadcast": "hang" }));
+    let mut host = Host::start(&installation);
+    let (mut line, mut udp) =
+        (LineClient::connect(host.address("line")), UdpClient::connect(host.address("udp")));
+    line.subscribe("i", "c");
+    udp.send_text(PUBLISH);
+    assert_eq!(udp.receive()["status"], 200);
+    host.wait_log("broadcast hangs");
+    assert_eq!(line.receive()["event"], "publish");
+    for _ in 0..100 {
+        udp.send_text(PUBLISH);
+        assert_eq!(udp.receive()["status"], 200);
+        assert_eq!(line.receive()["event"], "publish");
     }
 }
 

@@ -113,7 +113,9 @@ fn failsafe_serves_without_a_protocol_that_panics_in_start() {
 fn gate(test: &str) -> Option<Finished> {
     let compiler = cc(test)?;
     let installation = Installation::new();
+    installation.udp().options("udp", &json!({ "host": "127.0.0.1" }));
     installation.fixture("gate", &compiler, "gate.c", &[]);
+    installation.options("gate", &json!({ "key": "own", "onPanic": "stop-protocol" }));
     let host = Host::start(&installation).terminate();
     host.is_clean();
     Some(host)
@@ -129,4 +131,15 @@ fn clients_can_be_declared_in_start_but_not_in_init() {
 fn requests_without_a_client_can_be_executed_in_init() {
     let Some(host) = gate("requests_without_a_client_can_be_executed_in_init") else { return };
     says(&host, &["execute in init: 0 "]);
+}
+
+#[test]
+fn a_protocol_sees_no_options_but_its_own() {
+    let Some(host) = gate("a_protocol_sees_no_options_but_its_own") else { return };
+    let line = host.log.lines().nth(host.line_of("config: ")).unwrap();
+    let (_, json) = line.split_once("config: ").unwrap();
+    let config = serde_json::Deserializer::from_str(json).into_iter::<serde_json::Value>().next();
+    let config = config.unwrap().unwrap();
+    assert_eq!(config["protocols"], json!({ "gate": { "key": "own" } }), "{config}");
+    assert_eq!(config["port"], 7512);
 }

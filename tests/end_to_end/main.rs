@@ -6,6 +6,7 @@ mod api;
 mod commands;
 mod containment;
 mod enabling;
+mod host_functions;
 mod hostile;
 mod lifecycle;
 mod refusals;

@@ -190,16 +190,14 @@ fn refuses_a_library_that_is_cut_off() {
 
 #[test]
 fn refuses_a_library_whose_needs_are_not_met() {
-    let Some(compiler) = cc("refuses_a_library_whose_needs_are_not_met") else { return };
-    let installation = Installation::new();
-    // Linked against a library that is gone by the time the protocol is installed.
-    let elsewhere = Installation::new();
-    let needed = elsewhere.home().join("libgone.so");
-    kuzzle_tests::c_library(&compiler, &["tests/fixtures/minimal.c"], &["-Wl,-soname,libgone.so"], &needed);
-    let needed = needed.to_str().unwrap();
-    installation.fixture("broken", &compiler, "minimal.c", &["-Wl,--no-as-needed", needed]);
-    drop(elsewhere);
-    is_refused(&installation, &["protocol.library.missing_dependency"], &["libgone.so"]);
+    let Some(installation) = broken("refuses_a_library_whose_needs_are_not_met", &[]) else { return };
+    let library = installation.library("broken");
+    let mut bytes = fs::read(&library).unwrap();
+    let (needed, instead) = (b"\0libc.so.6\0", b"\0libq.so.6\0");
+    let at = bytes.windows(needed.len()).position(|window| window == needed).unwrap();
+    bytes[at..at + needed.len()].copy_from_slice(instead);
+    fs::write(&library, bytes).unwrap();
+    is_refused(&installation, &["protocol.library.missing_dependency"], &["libq.so.6"]);
 }
 
 #[test]

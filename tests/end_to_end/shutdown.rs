@@ -1,8 +1,10 @@
 //! The end of a host.
 
+use std::io::{self, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use kuzzle_tests::{Client, Host, Installation, LineClient, cc};
+use kuzzle_tests::{Client, Host, Installation, LineClient, UdpClient, cc};
 use serde_json::json;
 
 /// How long a host may take that has nothing to wait for. The design says a second; slow machines
@@ -57,7 +59,7 @@ fn what_was_published_before_the_end_still_reaches_the_others() {
     let mut host = Host::start(&installation);
     let mut subscriber = LineClient::connect(host.address("line"));
     subscriber.subscribe("i", "c");
-    let mut publisher = kuzzle_tests::UdpClient::connect(host.address("udp"));
+    let mut publisher = UdpClient::connect(host.address("udp"));
     let answer = publisher.request(&json!({
         "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": { "n": 1 },
     }));
@@ -89,6 +91,62 @@ fn a_shutdown_that_hangs_is_named_and_given_up() {
     let line = host.log.lines().nth(host.line_of("not everything ended in time")).unwrap();
     assert!(line.contains("stuck") && line.contains("shutdown"), "{line}");
     assert!(host.took < SOON, "{:?}", host.took);
+}
+
+#[test]
+fn a_callback_that_hangs_is_named_and_given_up() {
+    let Some(compiler) = cc("a_callback_that_hangs_is_named_and_given_up") else { return };
+    let installation = Installation::new();
+    installation.udp().fixture("stuck", &compiler, "minimal.c", &[]);
+    installation.options("stuck", &json!({ "broadcast": "hang" }));
+    installation.configure(&json!({ "server": { "shutdownTimeout": 300 } }));
+    let mut host = Host::start(&installation);
+    let mut client = UdpClient::connect(host.address("udp"));
+    client.subscribe("i", "c");
+    client.send(&json!({
+        "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": {}
+    }));
+    host.wait_log("broadcast hangs");
+    let host = host.terminate();
+    assert_eq!(host.status, Some(1), "{}", host.log);
+    let line = host.log.lines().nth(host.line_of("not everything ended in time")).unwrap();
+    assert!(line.contains("stuck") && line.contains("broadcast"), "{line}");
+    assert!(host.took < SOON, "{:?}", host.took);
+}
+
+#[test]
+fn a_host_under_load_ends_in_order() {
+    let Some(compiler) = cc("a_host_under_load_ends_in_order") else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).udp();
+    let mut host = Host::start(&installation);
+    let address = host.address("line");
+    let mut watcher = UdpClient::connect(host.address("udp"));
+    watcher.subscribe("i", "c");
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = LineClient::connect(address);
+            client.subscribe("i", "c");
+            let mut stream = client.stream();
+            let publish = "{\"controller\":\"realtime\",\"action\":\"publish\",\"index\":\"i\",\
+                           \"collection\":\"c\",\"body\":{}}\n"
+                .repeat(20);
+            let writer = thread::spawn(move || while stream.write_all(publish.as_bytes()).is_ok() {});
+            let reader = thread::spawn(move || io::copy(&mut client.stream(), &mut io::sink()));
+            (writer, reader)
+        })
+        .collect();
+    // The load is on: messages of others come.
+    (0..100).for_each(|_| drop(watcher.receive()));
+    let host = host.terminate();
+    host.is_clean();
+    for (writer, reader) in clients {
+        writer.join().unwrap();
+        let _ = reader.join().unwrap();
+    }
+    let line = host.log.lines().nth(host.line_of("payload references of protocols")).unwrap();
+    let count = |name: &str| line.split_once(&format!("{name}=")).unwrap().1.split(' ').next().unwrap();
+    assert_eq!(count("retained"), count("released"), "{line}");
 }
 
 #[test]

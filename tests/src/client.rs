@@ -1,6 +1,6 @@
 //! Clients of the sample protocols, on plain sockets.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 
 use serde_json::{Value, json};
@@ -146,7 +146,13 @@ impl Client for UdpClient {
 
     fn receive_text(&mut self) -> String {
         let mut buffer = vec![0; 65_536];
-        let length = self.socket.recv(&mut buffer).expect("an answer comes in time");
+        let length = loop {
+            match self.socket.recv(&mut buffer) {
+                // A receive with a time limit is not taken up again after a signal.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("an answer comes in time"),
+            }
+        };
         buffer.truncate(length);
         String::from_utf8(buffer).expect("every datagram is text")
     }

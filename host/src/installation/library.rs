@@ -14,7 +14,8 @@ pub(super) fn find(folder: &Path, main: &Main, target: &Target) -> Result<PathBu
         Main::OtherPlatforms(platforms) => {
             let message =
                 format!("The manifest's \"main\" names no library for this platform, {}.", target.key);
-            let help = format!("Build the protocol for {0} and name its library as \"main.{0}\".", target.key);
+            let help =
+                format!("Build the protocol for {0} and name its library as \"main.{0}\".", target.key);
             let found = if platforms.is_empty() { "none".to_owned() } else { platforms.join(", ") };
             Err(Diagnostic::error(Id::LibraryNotFound, folder.join(FILE_NAME), message, help)
                 .expected(&target.key)
@@ -53,7 +54,9 @@ fn only_one(folder: &Path, target: &Target) -> Result<PathBuf, Diagnostic> {
                 "Put the protocol's library for {} into the folder, or name it as \"main\" in {FILE_NAME}.",
                 target.key
             );
-            Err(Diagnostic::error(Id::LibraryNotFound, folder, message, help).expected(expected).found("none"))
+            Err(Diagnostic::error(Id::LibraryNotFound, folder, message, help)
+                .expected(expected)
+                .found("none"))
         }
         _ => {
             let found: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();

@@ -231,7 +231,8 @@ impl<'a> Reader<'a> {
                 let message = format!(
                     "The protocol supports Kuzzle {range}; this host speaks the API of Kuzzle {running}."
                 );
-                let help = "Install a version of the protocol that supports this Kuzzle version, or another host.";
+                let help =
+                    "Install a version of the protocol that supports this Kuzzle version, or another host.";
                 self.push(
                     Diagnostic::error(Id::ManifestVersionMismatch, self.path, message, help)
                         .expected(range)
@@ -252,7 +253,8 @@ impl<'a> Reader<'a> {
 
     /// Reports that a property can not be used.
     fn invalid(&mut self, property: &str, expected: &str, found: &str) {
-        let message = format!("The manifest's \"{property}\" can not be used: expected {expected}, found {found}.");
+        let message =
+            format!("The manifest's \"{property}\" can not be used: expected {expected}, found {found}.");
         let help = format!("Correct \"{property}\" in manifest.json, or remove it.");
         self.push(
             Diagnostic::error(Id::ManifestInvalidProperty, self.path, message, help)
@@ -403,7 +405,7 @@ impl<'a> Reader<'a> {
                             let hash = hash.to_ascii_lowercase();
                             if key == platform {
                                 pins.push((None, hash));
-                            } else if !super::Target::KEYS.contains(&key.as_str())
+                            } else if !super::target::Target::KEYS.contains(&key.as_str())
                                 && let Some(path) = self.inside(&property, key)
                             {
                                 pins.push((Some(path), hash));

@@ -3,8 +3,18 @@
 //! [`survey()`] looks at everything that is enabled and collects all diagnostics of all protocols;
 //! what passes comes as a [`Candidate`], which only `loading` can turn into something that runs.
 
+mod file;
+pub mod image;
+mod library;
+pub mod manifest;
+mod nearest;
 pub mod npm_range;
+mod options;
+mod scan;
+mod schema;
 mod survey;
+pub mod target;
+mod trust;
 
 use std::path::PathBuf;
 
@@ -12,7 +22,7 @@ use serde_json::Value;
 
 use crate::diagnostics::{Diagnostic, Id};
 
-pub use survey::{survey, survey_paths};
+pub use survey::{survey, survey_in, survey_paths};
 
 /// A protocol that has passed every check that can be made without running it.
 #[derive(Clone, Debug)]

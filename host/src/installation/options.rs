@@ -22,7 +22,8 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
                 "The option \"{key}\" does not satisfy the protocol's schema: expected {}, found {}.",
                 violation.expected, violation.found
             );
-            let help = format!("Correct \"{key}\" in the configuration; the schema is \"config\" in the manifest.");
+            let help =
+                format!("Correct \"{key}\" in the configuration; the schema is \"config\" in the manifest.");
             diagnostics.push(
                 Diagnostic::error(Id::ConfigInvalid, path, message, help)
                     .expected(violation.expected)
@@ -35,7 +36,8 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
 
 /// Whether the configuration switches the protocol off: all of its sections are.
 pub(super) fn disabled(sections: &[String], config: &Config) -> bool {
-    !sections.is_empty() && sections.iter().all(|section| host_key(config, section, "enabled") == Some(&Value::Bool(false)))
+    !sections.is_empty()
+        && sections.iter().all(|section| host_key(config, section, "enabled") == Some(&Value::Bool(false)))
 }
 
 /// What to do when the protocol panics: what the first section that says so says.

@@ -147,7 +147,8 @@ fn object(
             Some(_) => {}
             None => match keywords.get("additionalProperties") {
                 Some(Value::Bool(false)) => {
-                    let known: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
+                    let known: Vec<&str> =
+                        properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
                     let expected = match super::nearest::nearest(name, known.iter().copied()) {
                         Some(near) => format!("a known option; did you mean \"{near}\"?"),
                         None => format!("one of the options {}", known.join(", ")),
@@ -220,7 +221,8 @@ mod tests {
         }});
         let good = json!({"host": "abc", "port": 1.0, "mode": 1.0, "list": [1.5, null], "free": {"x": true}});
         assert_eq!(pointers(schema.clone(), good), [""; 0]);
-        let bad = json!({"host": "A", "port": 70000, "mode": "b", "list": [1, "x"], "free": {"a/b": 1}, "prot": 1});
+        let bad =
+            json!({"host": "A", "port": 70000, "mode": "b", "list": [1, "x"], "free": {"a/b": 1}, "prot": 1});
         assert_eq!(
             pointers(schema.clone(), bad),
             ["/host", "/host", "/port", "/mode", "/list/1", "/free/a~1b", "/prot"]
