@@ -1,0 +1,272 @@
+//! Faults of libraries.
+
+use std::fs;
+
+use kuzzle_host::installation::Status;
+
+use crate::home::{Home, compile, entry, has_cc, ids, minimal, set, with_note};
+
+const FUNCTIONS: [&str; 6] = ["init", "broadcast", "notify", "join_channel", "leave_channel", "disconnect"];
+
+#[test]
+fn accepts_a_protocol_and_tells_what_it_is() {
+    if !has_cc("accepts_a_protocol_and_tells_what_it_is") {
+        return;
+    }
+    let home = Home::new();
+    let needy = ["-Wl,--no-as-needed", "-lm"];
+    home.compiled("good", &minimal(), &needy).compiled(
+        "stripped",
+        &minimal(),
+        &[&needy[..], &["-s", "-O2"]].concat(),
+    );
+    let survey = home.survey();
+    for name in ["good", "stripped"] {
+        let entry = entry(&survey, name);
+        assert_eq!(ids(entry), set([]));
+        assert_eq!(entry.status, Status::Ok);
+        let candidate = entry.candidate.as_ref().unwrap();
+        assert_eq!((candidate.name.as_str(), candidate.note.major, candidate.note.minor), (name, 1, 0));
+        assert!(candidate.needed.iter().any(|needed| needed.contains("libm.so")), "{:?}", candidate.needed);
+        assert!(!candidate.exports.shutdown);
+        assert!(candidate.changed_since_inspection().is_none());
+        fs::write(&candidate.library, "other").unwrap();
+        let changed = candidate.changed_since_inspection().unwrap();
+        assert_eq!(changed.id.as_str(), "protocol.trust.changed_since_inspection");
+    }
+}
+
+#[test]
+fn accepts_a_library_without_section_headers() {
+    if !has_cc("accepts_a_library_without_section_headers") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("p", &minimal(), &["-s"]);
+    let mut bytes = fs::read(home.library("p")).unwrap();
+    // e_shoff, e_shnum and e_shstrndx of ELF64.
+    bytes[40..48].fill(0);
+    bytes[60..64].fill(0);
+    fs::write(home.library("p"), bytes).unwrap();
+    assert_eq!(home.ids("p"), set([]));
+}
+
+#[test]
+fn names_each_missing_function() {
+    if !has_cc("names_each_missing_function") {
+        return;
+    }
+    let home = Home::new();
+    for function in FUNCTIONS {
+        let symbol = format!("kuzzle_protocol_{function}");
+        let code = format!("#define {symbol} elsewhere\n{}", minimal());
+        home.compiled(function, &code, &[]);
+    }
+    let survey = home.survey();
+    assert_eq!(survey.refused(), FUNCTIONS.len());
+    for function in FUNCTIONS {
+        let entry = entry(&survey, function);
+        assert_eq!(ids(entry), set(["protocol.library.missing_symbol"]));
+        assert_eq!(entry.diagnostics.len(), 1);
+        assert!(entry.diagnostics[0].message.contains(&format!("`kuzzle_protocol_{function}`")));
+    }
+}
+
+#[test]
+fn names_all_that_is_missing_at_once() {
+    if !has_cc("names_all_that_is_missing_at_once") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("empty", "int nothing;", &[]);
+    let survey = home.survey();
+    let entry = entry(&survey, "empty");
+    assert_eq!(ids(entry), set(["protocol.library.missing_symbol", "protocol.abi.missing_note"]));
+    assert_eq!(entry.diagnostics.len(), 7);
+}
+
+#[test]
+fn refuses_a_symbol_of_the_wrong_kind() {
+    if !has_cc("refuses_a_symbol_of_the_wrong_kind") {
+        return;
+    }
+    let home = Home::new();
+    for (name, definition) in [
+        ("data", "KUZZLE_EXPORT int kuzzle_protocol_notify = 1;"),
+        ("thread-local", "KUZZLE_EXPORT __thread int kuzzle_protocol_notify = 1;"),
+    ] {
+        let code = minimal().replace("kuzzle_protocol_notify", "hidden");
+        let code = code.replace(
+            "#include \"kuzzle/protocol.h\"",
+            &format!(
+                "#define kuzzle_protocol_notify hidden\n#include \"kuzzle/protocol.h\"\n#undef kuzzle_protocol_notify\n{definition}"
+            ),
+        );
+        home.compiled(name, &code, &[]);
+        assert_eq!(home.ids(name), set(["protocol.library.wrong_symbol_kind"]), "{name}");
+    }
+    home.compiled(
+        "function",
+        &with_note("KUZZLE_EXPORT int kuzzle_protocol_abi(void) { return 1; }"),
+        &["-w"],
+    );
+    assert_eq!(home.ids("function"), set(["protocol.library.wrong_symbol_kind"]));
+}
+
+#[test]
+fn refuses_notes_that_are_absent_or_none() {
+    if !has_cc("refuses_notes_that_are_absent_or_none") {
+        return;
+    }
+    let home = Home::new();
+    let magic = "'K','Z','P','R','O','T','O','1'";
+    for (name, note, id) in [
+        ("absent", String::new(), "protocol.abi.missing_note"),
+        ("zeroed", "KUZZLE_EXPORT const char kuzzle_protocol_abi[300] = {0, 1};".into(), "protocol.abi.not_a_note"),
+        ("bss", "KUZZLE_EXPORT char kuzzle_protocol_abi[300];".into(), "protocol.abi.not_a_note"),
+        ("text", "KUZZLE_EXPORT const char kuzzle_protocol_abi[] = \"KZPROTO2\";".into(), "protocol.abi.not_a_note"),
+        (
+            "huge",
+            format!("KUZZLE_EXPORT const unsigned char kuzzle_protocol_abi[64] = {{{magic},1,0,0,0,255,255,255,255}};"),
+            "protocol.abi.not_a_note",
+        ),
+        (
+            "short",
+            format!("KUZZLE_EXPORT const unsigned char kuzzle_protocol_abi[64] = {{{magic},1,0,0,0,28,0,0,0,0,0,0,0,8}};"),
+            "protocol.abi.not_a_note",
+        ),
+        (
+            "relocated",
+            "static int place; KUZZLE_EXPORT const struct { unsigned char head[28]; void *to; } kuzzle_protocol_abi = \
+             {{'K','Z','P','R','O','T','O','1',1,0,0,0,40,0,0,0}, &place};"
+                .into(),
+            "protocol.abi.not_a_note",
+        ),
+    ] {
+        home.compiled(name, &with_note(&note), &["-w"]);
+        assert_eq!(home.ids(name), set([id]), "{name}");
+    }
+}
+
+#[test]
+fn refuses_other_versions_and_layouts_of_the_abi_and_names_the_field() {
+    if !has_cc("refuses_other_versions_and_layouts_of_the_abi_and_names_the_field") {
+        return;
+    }
+    let home = Home::new();
+    let define = |what: &str, value: u32| {
+        let redefined = format!("#include \"kuzzle/protocol.h\"\n#undef {what}\n#define {what} {value}");
+        minimal().replace("#include \"kuzzle/protocol.h\"", &redefined)
+    };
+    home.compiled("major", &define("KUZZLE_ABI_MAJOR", 2), &[]);
+    home.compiled("minor", &define("KUZZLE_ABI_MINOR", 7), &[]);
+    let moved = "#include <stddef.h>\n#undef offsetof\n#define offsetof(type, field) \
+                 (__builtin_strcmp(#type \".\" #field, \"kuzzle_request.headers\") ? __builtin_offsetof(type, field) : 32)\n";
+    home.compiled(
+        "moved",
+        &minimal().replacen("KUZZLE_PROTOCOL_NOTE", &format!("\n{moved}KUZZLE_PROTOCOL_NOTE"), 1),
+        &[],
+    );
+    let survey = home.survey();
+    for (name, id) in [
+        ("major", "protocol.abi.version_mismatch"),
+        ("minor", "protocol.abi.version_mismatch"),
+        ("moved", "protocol.abi.layout_mismatch"),
+    ] {
+        assert_eq!(ids(entry(&survey, name)), set([id]), "{name}");
+    }
+    assert_eq!(entry(&survey, "major").diagnostics[0].found.as_deref(), Some("2.0"));
+    let message = &entry(&survey, "moved").diagnostics[0].message;
+    assert!(message.contains("kuzzle_request.headers: expected offset 48, found 32"), "{message}");
+}
+
+#[test]
+fn tells_formats_and_processors_apart() {
+    if !has_cc("tells_formats_and_processors_apart") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("good", &minimal(), &[]);
+    let good = fs::read(home.library("good")).unwrap();
+    let patched = |at: usize, bytes: &[u8]| {
+        let mut patched = good.clone();
+        patched[at..at + bytes.len()].copy_from_slice(bytes);
+        patched
+    };
+    for (name, bytes, id) in [
+        ("empty", Vec::new(), "protocol.library.not_a_library"),
+        ("text", b"#!/bin/sh\n".to_vec(), "protocol.library.not_a_library"),
+        ("magic-only", good[..4].to_vec(), "protocol.library.not_a_library"),
+        ("header-only", good[..64].to_vec(), "protocol.library.not_a_library"),
+        ("half", good[..good.len() / 2].to_vec(), "protocol.library.not_a_library"),
+        ("pe", b"MZ\x90\0rest".to_vec(), "protocol.library.wrong_format"),
+        ("mach-o", b"\xcf\xfa\xed\xfe\x07\0\0\x01".to_vec(), "protocol.library.wrong_format"),
+        ("fat", b"\xca\xfe\xba\xbe\0\0\0\x02".to_vec(), "protocol.library.wrong_format"),
+        ("machine", patched(18, &[0xff, 0x7f]), "protocol.library.wrong_architecture"),
+        ("class", patched(4, &[1]), "protocol.library.wrong_architecture"),
+        ("order", patched(5, &[2]), "protocol.library.wrong_architecture"),
+        ("executable-type", patched(16, &[2]), "protocol.library.wrong_format"),
+    ] {
+        home.bytes(name, &bytes);
+        assert_eq!(home.ids(name), set([id]), "{name}");
+    }
+    home.add("object").add("program");
+    compile(&minimal(), &["-c"], &home.library("object"));
+    compile(
+        &format!("{}\nint main(void) {{ return 0; }}", minimal()),
+        &["-pie", "-rdynamic"],
+        &home.library("program"),
+    );
+    assert_eq!(home.ids("object"), set(["protocol.library.wrong_format"]));
+    assert_eq!(home.ids("program"), set(["protocol.library.wrong_format"]));
+}
+
+#[test]
+fn warns_of_many_exports_and_of_shared_cpp_statics() {
+    if !has_cc("warns_of_many_exports_and_of_shared_cpp_statics") {
+        return;
+    }
+    let home = Home::new();
+    let many: String = (0..70).map(|number| format!("KUZZLE_EXPORT int other_{number};\n")).collect();
+    home.compiled("many", &format!("{}\n{many}", minimal()), &[]);
+    let unique = "__asm__(\".data\\n.globl once\\n.type once, @gnu_unique_object\\nonce: .long 1\\n.size once, 4\\n.text\");";
+    home.compiled("unique", &format!("{}\n{unique}", minimal()), &[]);
+    let survey = home.survey();
+    assert_eq!(ids(entry(&survey, "many")), set(["protocol.library.exports_many"]));
+    assert_eq!(ids(entry(&survey, "unique")), set(["protocol.library.unique_symbols"]));
+    assert_eq!(survey.refused(), 0);
+}
+
+#[test]
+fn answers_for_every_damaged_library() {
+    if !has_cc("answers_for_every_damaged_library") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("p", &minimal(), &[]);
+    let good = fs::read(home.library("p")).unwrap();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut next = move || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random
+    };
+    for round in 0..400 {
+        let mut bytes = good.clone();
+        for _ in 0..=next() % 8 {
+            // Mostly in the headers and tables, where it hurts.
+            let range = if next() % 3 == 0 { bytes.len() } else { 0x800.min(bytes.len()) };
+            let at = next() as usize % range;
+            bytes[at] = next() as u8;
+        }
+        if round % 5 == 0 {
+            bytes.truncate(next() as usize % bytes.len());
+        }
+        fs::write(home.library("p"), &bytes).unwrap();
+        let survey = home.survey();
+        let entry = entry(&survey, "p");
+        assert_eq!(entry.candidate.is_none(), entry.status == Status::Refused);
+        assert_eq!(entry.status == Status::Refused, entry.diagnostics.iter().any(|found| found.is_error()));
+    }
+}
