@@ -189,15 +189,29 @@ fn refuses_a_library_that_is_cut_off() {
 }
 
 #[test]
-fn refuses_a_library_whose_needs_are_not_met() {
-    let Some(installation) = broken("refuses_a_library_whose_needs_are_not_met", &[]) else { return };
+fn names_a_library_that_is_needed_and_not_there() {
+    let Some(installation) = broken("names_a_library_that_is_needed_and_not_there", &[]) else { return };
     let library = installation.library("broken");
     let mut bytes = fs::read(&library).unwrap();
     let (needed, instead) = (b"\0libc.so.6\0", b"\0libq.so.6\0");
     let at = bytes.windows(needed.len()).position(|window| window == needed).unwrap();
     bytes[at..at + needed.len()].copy_from_slice(instead);
     fs::write(&library, bytes).unwrap();
-    is_refused(&installation, &["protocol.library.missing_dependency"], &["libq.so.6"]);
+    let host = Host::refused(&installation);
+    assert_eq!(host.status, REFUSED, "{}", host.log);
+    assert!(host.log.contains("libq.so.6"), "{}", host.log);
+}
+
+/// Only the dynamic loader can tell, so `check` has no objection.
+#[test]
+fn names_a_function_that_is_needed_and_not_there() {
+    let test = "names_a_function_that_is_needed_and_not_there";
+    let Some(installation) = broken(test, &["-DNEEDS_NOBODY"]) else { return };
+    let host = Host::refused(&installation);
+    assert_eq!(host.status, REFUSED, "{}", host.log);
+    for text in ["protocol.runtime.load_failed", "nobody_defines_this"] {
+        assert!(host.log.contains(text), "{text}: {}", host.log);
+    }
 }
 
 #[test]

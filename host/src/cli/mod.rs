@@ -7,6 +7,7 @@ pub mod disable;
 pub mod enable;
 pub mod inspect;
 pub mod list;
+mod names;
 pub mod report;
 pub mod start;
 

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use crate::diagnostics::{Diagnostic, Id};
 
+pub(crate) use nearest::nearest;
 pub use survey::{survey, survey_in, survey_paths};
 
 /// A protocol that has passed every check that can be made without running it.

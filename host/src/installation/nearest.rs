@@ -1,7 +1,7 @@
 //! Which known name somebody may have meant.
 
 /// The known name that is nearest to `name`, regardless of case; `None` if none is near.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let limit = 1 + name.chars().count() / 3;
     known

@@ -256,6 +256,30 @@ mod tests {
     }
 
     #[test]
+    fn agrees_with_npm_on_the_tables_that_npm_tests_itself_with() {
+        let tables: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/vectors/npm-semver-fixtures.json")).unwrap();
+        let (mut compared, mut wrong) = (0, Vec::new());
+        for (range, versions) in tables["satisfies"].as_object().unwrap() {
+            for (version, expected) in versions.as_object().unwrap() {
+                let found = satisfies(range, version);
+                compared += 1;
+                if found != Ok(expected.as_bool().unwrap()) {
+                    wrong.push(format!("{range:?} {version}: npm {expected}, here {found:?}"));
+                }
+            }
+        }
+        for (range, expected) in tables["valid"].as_object().unwrap() {
+            compared += 1;
+            if satisfies(range, "2.56.0").is_ok() != expected.as_bool().unwrap() {
+                wrong.push(format!("{range:?}: npm valid {expected}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {compared} wrong:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(compared > 200, "{compared}");
+    }
+
+    #[test]
     fn a_version_that_is_none_is_told_apart_from_a_range_that_is_none() {
         assert_eq!(satisfies("*", "2.x"), Err(RangeError::Version("2.x".to_owned())));
         assert_eq!(satisfies("2..0", "2.0.0"), Err(RangeError::Range("2..0".to_owned())));

@@ -6,6 +6,12 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub use unix::{block_termination_signals, default_termination_signals, exit_now, open_library};
+pub use unix::{
+    block_termination_signals, create_folder, default_termination_signals, exit_now, link_folder,
+    open_library, unlink_folder,
+};
 #[cfg(windows)]
-pub use windows::{block_termination_signals, default_termination_signals, exit_now, open_library};
+pub use windows::{
+    block_termination_signals, create_folder, default_termination_signals, exit_now, link_folder,
+    open_library, unlink_folder,
+};

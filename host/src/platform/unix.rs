@@ -1,8 +1,10 @@
-//! Signals, process exit and the dynamic loader on Unix.
+//! Signals, process exit, links to folders and the dynamic loader on Unix.
 
 #![allow(unsafe_code, reason = "system calls")]
 
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::{fs, io};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
@@ -43,4 +45,29 @@ pub fn open_library(path: &Path) -> Result<Library, libloading::Error> {
     // SAFETY: runs the constructors of a library that the administrator enabled and that passed
     // the inspection; that they behave is what "trust" means in the author's guide.
     unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL | libc::RTLD_NODELETE) }
+}
+
+/// Makes a folder that everybody may read and only its owner may change, whatever the umask is.
+///
+/// # Errors
+/// The system's: it exists already, or may not be made.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o755).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+}
+
+/// Makes the symbolic link `link`, which leads to the folder `target`.
+///
+/// # Errors
+/// The system's: there is something of that name already, or it may not be made.
+pub fn link_folder(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, link)
+}
+
+/// Removes a symbolic link, and not what it leads to.
+///
+/// # Errors
+/// The system's: it does not exist, or may not be removed.
+pub fn unlink_folder(link: &Path) -> io::Result<()> {
+    fs::remove_file(link)
 }

@@ -1,8 +1,9 @@
-//! Signals, process exit and the dynamic loader on Windows. Not compiled by our own tests.
+//! Signals, process exit, links to folders and the dynamic loader on Windows. Not compiled by our own tests.
 
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::path::Path;
+use std::{fs, io};
 
 use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32, Library};
 
@@ -28,4 +29,29 @@ pub fn open_library(path: &Path) -> Result<Library, libloading::Error> {
     };
     library.pin()?;
     Ok(library)
+}
+
+/// Makes a folder, with the permissions of the one it stands in.
+///
+/// # Errors
+/// The system's: it exists already, or may not be made.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)
+}
+
+/// Makes the symbolic link `link`, which leads to the folder `target`.
+///
+/// # Errors
+/// The system's: there is something of that name already, or it may not be made.
+pub fn link_folder(target: &Path, link: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_dir(target, link)
+}
+
+/// Removes a symbolic link, and not what it leads to.
+///
+/// # Errors
+/// The system's: it does not exist, or may not be removed.
+pub fn unlink_folder(link: &Path) -> io::Result<()> {
+    // Links to folders are removed as folders, links to files as files.
+    fs::remove_dir(link).or_else(|_| fs::remove_file(link))
 }

@@ -4,6 +4,8 @@
 //! Every number comes from a file that may be damaged or hostile, so everything is bounded and
 //! checked, and ranges are read from the file as they are needed.
 
+#![allow(clippy::useless_conversion, reason = "words have 32 or 64 bits")]
+
 use object::elf;
 use object::read::ReadRef;
 use object::read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, Rela, SectionHeader, Sym};
@@ -109,7 +111,7 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
             elf::ET_CORE => return Some("a core dump"),
             _ => return Some("an ELF file of an unknown type"),
         }
-        let is_pie = self.tag(elf::DT_FLAGS_1.0).is_some_and(|flags| flags & u64::from(elf::DF_1_PIE.0) != 0);
+        let is_pie = self.tag(elf::DT_FLAGS_1.0).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0);
         let interpreted = self.segments.iter().any(|segment| segment.p_type(E) == elf::PT_INTERP);
         if is_pie || (interpreted && self.tag(elf::DT_DEBUG.0).is_some()) {
             return Some("a position-independent executable");
