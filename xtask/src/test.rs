@@ -19,7 +19,14 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         build::run(cargo().args(["fmt", "--all", "--check"]))?;
         build::run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
         // Everything has to do without abi_stable.
-        build::run(cargo().args(["check", "-p", "kuzzle-host", "-p", "kuzzle-protocol-abi", "--no-default-features"]))?;
+        build::run(cargo().args([
+            "check",
+            "-p",
+            "kuzzle-host",
+            "-p",
+            "kuzzle-protocol-abi",
+            "--no-default-features",
+        ]))?;
         build::run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     look_for_tools()?;

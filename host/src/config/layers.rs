@@ -99,13 +99,13 @@ pub(super) fn nearest_file(home: &Path, diagnostics: &mut Vec<Diagnostic>) -> Op
     match read_file(&path) {
         Ok(layer) => Some(layer),
         Err(diagnostic) => {
-            diagnostics.push(*diagnostic);
+            diagnostics.push(diagnostic);
             None
         }
     }
 }
 
-fn read_file(path: &Path) -> Result<Layer, Box<Diagnostic>> {
+fn read_file(path: &Path) -> Result<Layer, Diagnostic> {
     let wrong = |reason: String, help: &str| {
         let message = format!("Could not read the configuration file {}: {reason}.", path.display());
         Diagnostic::error(Id::ConfigurationCannotParse, path, message, help)
@@ -113,10 +113,10 @@ fn read_file(path: &Path) -> Result<Layer, Box<Diagnostic>> {
     let readable = "Make it a regular file that the user of this process may read, or remove it.";
     let metadata = std::fs::metadata(path).map_err(|error| wrong(error.to_string(), readable))?;
     if !metadata.is_file() {
-        return Err(Box::new(wrong("it is not a regular file".to_owned(), readable)));
+        return Err(wrong("it is not a regular file".to_owned(), readable));
     }
     if metadata.len() > MAX_FILE {
-        return Err(Box::new(wrong(format!("it has more than {MAX_FILE} bytes"), "Make it smaller.")));
+        return Err(wrong(format!("it has more than {MAX_FILE} bytes"), "Make it smaller."));
     }
     let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string(), readable))?;
     let text = String::from_utf8(bytes)
@@ -132,7 +132,7 @@ fn read_file(path: &Path) -> Result<Layer, Box<Diagnostic>> {
         Value::Object(_) => value,
         other => {
             let diagnostic = wrong("it does not hold a JSON object".to_owned(), syntax);
-            return Err(Box::new(diagnostic.expected("object").found(type_name(&other))));
+            return Err(diagnostic.expected("object").found(type_name(&other)));
         }
     };
     let value = convert_all(value).map_err(|key| {

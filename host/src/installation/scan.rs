@@ -13,7 +13,7 @@ pub(super) struct Found {
     /// The entry.
     pub(super) path: PathBuf,
     /// The folder it leads to, links resolved; or why it leads to none.
-    pub(super) folder: Result<PathBuf, Box<Diagnostic>>,
+    pub(super) folder: Result<PathBuf, Diagnostic>,
 }
 
 /// The entries of a folder, sorted by name; names that begin with a dot and plain files are left out.
@@ -21,17 +21,14 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// The folder can not be read.
-pub(super) fn scan(enabled: &Path) -> Result<Vec<Found>, Box<Diagnostic>> {
+pub(super) fn scan(enabled: &Path) -> Result<Vec<Found>, Diagnostic> {
     match std::fs::metadata(enabled) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !enabled.is_symlink() => {
             return Ok(Vec::new());
         }
-        Err(error) => return Err(Box::new(unreadable(enabled, &error.to_string()))),
+        Err(error) => return Err(unreadable(enabled, &error.to_string())),
         Ok(metadata) if !metadata.is_dir() => {
-            return Err(Box::new(unreadable(
-                enabled,
-                &format!("it is {}, not a folder", file::kind(&metadata)),
-            )));
+            return Err(unreadable(enabled, &format!("it is {}, not a folder", file::kind(&metadata))));
         }
         Ok(_) => {}
     }
@@ -41,7 +38,7 @@ pub(super) fn scan(enabled: &Path) -> Result<Vec<Found>, Box<Diagnostic>> {
         if entry.file_name().to_string_lossy().starts_with('.') || entry.file_type().is_file() {
             continue;
         }
-        let folder = resolve(entry.path()).map_err(Box::new);
+        let folder = resolve(entry.path());
         found.push(Found { path: entry.into_path(), folder });
     }
     Ok(found)

@@ -30,7 +30,7 @@ pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> S
             let inspections = found.into_iter().map(|found| inspect(found, &trust, config, surroundings));
             survey.entries = finish(inspections.collect());
         }
-        Err(diagnostic) => survey.diagnostics.push(*diagnostic),
+        Err(diagnostic) => survey.diagnostics.push(diagnostic),
     }
     survey.diagnostics.extend(plugins(home));
     survey
@@ -40,7 +40,7 @@ pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> S
 pub fn survey_paths(paths: &[PathBuf], config: &Config) -> Survey {
     let surroundings = Surroundings::default();
     let trust = Trust::of_paths(surroundings.process);
-    let found = paths.iter().map(|path| Found { path: path.clone(), folder: there(path).map_err(Box::new) });
+    let found = paths.iter().map(|path| Found { path: path.clone(), folder: there(path) });
     let inspections = found.map(|found| inspect(found, &trust, config, &surroundings));
     Survey { entries: finish(inspections.collect()), diagnostics: Vec::new() }
 }
@@ -73,7 +73,7 @@ fn inspect(found: Found, trust: &Trust, config: &Config, surroundings: &Surround
     let folder = match found.folder {
         Ok(folder) => folder,
         Err(diagnostic) => {
-            entry.diagnostics.push(*diagnostic);
+            entry.diagnostics.push(diagnostic);
             return Inspection { entry, manifest: None, disabled: false };
         }
     };

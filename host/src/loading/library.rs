@@ -18,12 +18,9 @@ use crate::serving::abi::Functions;
 ///
 /// # Errors
 /// Everything that is wrong with it; warnings are added to `warnings`.
-pub(super) fn open(
-    candidate: &Candidate,
-    warnings: &mut Vec<Diagnostic>,
-) -> Result<Functions, Box<Diagnostic>> {
+pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<Functions, Diagnostic> {
     if let Some(changed) = candidate.changed_since_inspection() {
-        return Err(changed.into());
+        return Err(changed);
     }
     let library = platform::open_library(&candidate.library).map_err(|error| {
         let mut text = error.to_string();
@@ -32,16 +29,16 @@ pub(super) fn open(
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        Box::new(Diagnostic::error(
+        Diagnostic::error(
             Id::RuntimeLoadFailed,
             &candidate.library,
             format!("Could not load the library of protocol \"{}\": {text}.", candidate.name),
             "Install what the library needs, or build it for this system, then run `kuzzle-host check`.",
-        ))
+        )
     })?;
     let library = ManuallyDrop::new(library);
     if let Some(changed) = candidate.changed_since_inspection() {
-        return Err(changed.into());
+        return Err(changed);
     }
     check_types(candidate, warnings)?;
 
@@ -76,7 +73,7 @@ pub(super) fn open(
 }
 
 /// The abi_stable tripwire: the types of a Rust protocol must be the host's.
-fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<(), Box<Diagnostic>> {
+fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<(), Diagnostic> {
     let rebuild = "Build the protocol again with a released version of kuzzle-protocol-abi.";
     match tripwire::check(&candidate.library) {
         Tripwire::Mismatch { path, expected, found } => Err(Diagnostic::error(
@@ -86,8 +83,7 @@ fn check_types(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<
             rebuild,
         )
         .expected(format!("{path}: {expected}"))
-        .found(format!("{path}: {found}"))
-        .into()),
+        .found(format!("{path}: {found}"))),
         Tripwire::OtherAbiStable(text) => {
             warnings.push(Diagnostic::warning(
                 Id::AbiLayoutMismatch,

@@ -43,7 +43,7 @@ pub fn open<'a>(
                 let index = u16::try_from(protocols.len()).unwrap_or(u16::MAX);
                 protocols.push(Protocol::new(host, index, describe(candidate, config), functions));
             }
-            Err(diagnostic) => diagnostics.push(*diagnostic),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
     host.register(protocols.clone());
