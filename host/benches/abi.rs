@@ -47,9 +47,10 @@ unsafe extern "C" fn channel(_: *mut kuzzle_protocol, connection: u64, name: kuz
 unsafe extern "C" fn disconnect(_: *mut kuzzle_protocol, _: *const kuzzle_disconnect) -> i32 {
     KUZZLE_OK
 }
-unsafe extern "C" fn completed(_: *mut c_void, response: *const kuzzle_response) {
+unsafe extern "C" fn completed(_: *mut c_void, response: *const kuzzle_response) -> i32 {
     black_box(response);
     ANSWERS.fetch_add(1, Ordering::Relaxed);
+    KUZZLE_OK
 }
 
 fn entry_point() -> &'static kuzzle_entry_point {

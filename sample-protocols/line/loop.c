@@ -130,7 +130,7 @@ static void end_request(struct client *client) {
  * and its memory cannot have been given to another client meanwhile. (Packing
  * the 64-bit handle into the pointer would need no such rule, but only works
  * where pointers have 64 bits, and would need a global to find the protocol.) */
-static void on_response(void *context, const kuzzle_response *response) {
+static int32_t on_response(void *context, const kuzzle_response *response) {
   struct client *client = context;
   kuzzle_protocol *line = client->line;
   struct message *message;
@@ -149,6 +149,7 @@ static void on_response(void *context, const kuzzle_response *response) {
   end_request(client); /* last: without the lock, the client may now be freed */
   pthread_mutex_unlock(&line->lock);
   messages_free(garbage);
+  return KUZZLE_OK;
 }
 
 static void execute(struct client *client, const char *text, size_t len) {

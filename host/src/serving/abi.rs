@@ -1,6 +1,6 @@
 //! The boundary: calls from the host into a library, and the tables through which a library calls
 //! the host. All pointers are checked and turned into safe types here; what they mean is decided in
-//! [`entry_point`](super::entry_point), which is safe code.
+//! `entry_point`, which is safe code.
 
 #![allow(unsafe_code, reason = "this module is the border to C")]
 
@@ -269,8 +269,9 @@ pub(crate) struct Completion(kuzzle_completion);
 unsafe impl Send for Completion {}
 
 impl Completion {
-    pub(crate) fn call(self, response: &Response) {
-        let Some(function) = self.0.function else { return };
+    /// What the protocol answered.
+    pub(crate) fn call(self, response: &Response) -> i32 {
+        let Some(function) = self.0.function else { return OK };
         let part = borrow(&response.content);
         let none = kuzzle_header { name: kuzzle_str::EMPTY, value: kuzzle_str::EMPTY };
         let headers = Few::<_, 4>::collect(none, &response.headers, |(name, value)| kuzzle_header {

@@ -1,9 +1,9 @@
 //! Serving: connections, requests and notifications between loaded protocols and the kernel.
 //!
-//! A request comes in through [`entry_point`] and is executed by the kernel on the same thread.
-//! What the kernel brings about is appended ([`turn`]) and delivered after it has returned: in each
-//! connection's own order ([`outbox`]), to the executing protocol on this thread and to the others
-//! on their own ([`queue`]). No lock is held across a call into a protocol.
+//! A request comes in through `entry_point` and is executed by the kernel on the same thread.
+//! What the kernel brings about is appended (`turn`) and delivered after it has returned: in each
+//! connection's own order (`outbox`), to the executing protocol on this thread and to the others
+//! on their own (`queue`). No lock is held across a call into a protocol.
 
 pub mod abi;
 mod calls;

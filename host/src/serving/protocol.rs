@@ -182,9 +182,12 @@ impl Protocol {
     }
 
     /// Gives a response to whoever asked.
-    pub(crate) fn complete(&self, completion: Completion, response: &Response) {
-        let _call = Call::enter(self.index, Function::Completion);
-        completion.call(response);
+    pub(crate) fn complete(&'static self, completion: Completion, response: &Response) {
+        let status = {
+            let _call = Call::enter(self.index, Function::Completion);
+            completion.call(response)
+        };
+        self.judge(Function::Completion, status);
     }
 
     /// Calls `shutdown`, if the protocol has it. Afterwards its host functions answer SHUTDOWN.
@@ -225,17 +228,19 @@ impl Protocol {
             let _call = Call::enter(self.index, function);
             call(instance)
         };
+        self.judge(function, status)
+    }
+
+    /// Draws the consequence of what a function answered; whether it succeeded.
+    fn judge(&'static self, function: Function, status: i32) -> bool {
         match status {
-            super::abi::OK => true,
-            super::abi::PANIC => {
-                self.host.stop(self, function);
-                false
-            }
-            status => {
-                tracing::debug!(protocol = %self.name, %function, status, "the protocol answered an error");
-                false
-            }
+            super::abi::OK => return true,
+            super::abi::PANIC => self.host.stop(self, function),
+            status => tracing::debug!(
+                protocol = %self.name, %function, status, "the protocol answered an error"
+            ),
         }
+        false
     }
 }
 

@@ -297,11 +297,11 @@ unsafe extern "C" fn shutdown(this: *mut kuzzle_protocol, _: u32) -> i32 {
     probe(this).happens("shutdown", "shutdown".into())
 }
 
-unsafe extern "C" fn completed(context: *mut std::ffi::c_void, response: *const kuzzle_response) {
+unsafe extern "C" fn completed(context: *mut std::ffi::c_void, response: *const kuzzle_response) -> i32 {
     // SAFETY: the context is a probe that lives for ever; the response lives until we return.
     let (probe, id, status) = unsafe {
         let response = &*response;
         (&*context.cast::<Probe>(), response.request_id.text().unwrap(), response.status)
     };
-    probe.happens("response", format!("response {id} {status}"));
+    probe.happens("response", format!("response {id} {status}"))
 }

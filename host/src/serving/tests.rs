@@ -228,6 +228,16 @@ fn a_panicking_protocol_is_stopped_and_the_other_goes_on() {
 }
 
 #[test]
+fn a_protocol_that_panics_in_a_completion_is_stopped() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.script("response", |_| raw::KUZZLE_PANIC);
+    assert_eq!(p.probe.subscribe(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.events(), ["join", "response subscribe-c 200", "shutdown"]);
+    assert_eq!((host.connections.len(), host.kernel.rooms()), (0, 0));
+}
+
+#[test]
 fn shutdown_tells_clients_then_protocols_in_reverse() {
     let (host, [a, b]) = host_with(["a", "b"]);
     let client = a.probe.connect().unwrap();

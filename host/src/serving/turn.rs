@@ -176,7 +176,12 @@ impl Turn {
 
     /// Makes the call. A protocol that is shut down is called on its own threads only: those its
     /// `shutdown` joins.
-    pub(crate) fn complete_with(&self, protocol: &Protocol, completion: Completion, response: &Response) {
+    pub(crate) fn complete_with(
+        &self,
+        protocol: &'static Protocol,
+        completion: Completion,
+        response: &Response,
+    ) {
         if protocol.state() != State::Shutdown || matches!(self.place, Where::Inside(_)) {
             protocol.complete(completion, response);
         }

@@ -153,9 +153,11 @@ struct kuzzle_response;
 /* What to call with the answer of a request: function(context, response).
  * Called exactly once for each execute that returned KUZZLE_OK, on any thread,
  * possibly before execute returns; never for one that returned anything else,
- * nor for a protocol that the host has suspended. [conn-serial] [no-block] */
+ * nor for a protocol that the host has suspended. Returns KUZZLE_OK; any other
+ * status is only told in the log, except that the SDK's KUZZLE_PANIC stops the
+ * protocol, as it does from the exports. [conn-serial] [no-block] */
 typedef struct kuzzle_completion {
-  void (*function)(void *context, const struct kuzzle_response *response); /* response: borrowed */
+  int32_t (*function)(void *context, const struct kuzzle_response *response); /* response: borrowed */
   void *context; /* the protocol's own; the host only passes it back */
 } kuzzle_completion;
 

@@ -91,8 +91,8 @@ pub struct kuzzle_header {
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "abi_stable", derive(abi_stable::StableAbi))]
 pub struct kuzzle_completion {
-    /// Called with `context` and the borrowed response, on any thread.
-    pub function: Option<unsafe extern "C" fn(context: *mut c_void, response: *const kuzzle_response)>,
+    /// Called with `context` and the borrowed response, on any thread; answers a status.
+    pub function: Option<unsafe extern "C" fn(context: *mut c_void, response: *const kuzzle_response) -> i32>,
     /// The protocol's own; the host only passes it back.
     pub context: *mut c_void,
 }

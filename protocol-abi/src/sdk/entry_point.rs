@@ -13,7 +13,9 @@ use super::host::EntryPointTable;
 use super::queue::{self, InCallback, Job, Worker};
 use super::request::Request;
 use super::response::Response;
-use crate::raw::{KUZZLE_OK, KUZZLE_REENTRANT, kuzzle_completion, kuzzle_error, kuzzle_response, kuzzle_str};
+use crate::raw::{
+    KUZZLE_OK, KUZZLE_PANIC, KUZZLE_REENTRANT, kuzzle_completion, kuzzle_error, kuzzle_response, kuzzle_str,
+};
 
 /// The protocol's way into the host. Cheap to clone, usable on any thread.
 #[derive(Clone)]
@@ -148,7 +150,8 @@ impl EntryPoint {
     {
         let completion = Box::new(Completion { entry_point: self.clone(), done });
         if self.shared.poison.is_set() {
-            return completion.finish(Err(Error::of(Status::Stopped)));
+            completion.finish(Err(Error::of(Status::Stopped)));
+            return;
         }
         let context = Box::into_raw(completion);
         let mut error = kuzzle_error::empty();
@@ -249,7 +252,8 @@ impl<F> Completion<F>
 where
     F: FnOnce(Result<Response<'_>, Error>),
 {
-    fn finish(self, answer: Result<Response<'_>, Error>) {
+    /// Whether the protocol may still be called.
+    fn finish(self, answer: Result<Response<'_>, Error>) -> bool {
         let Self { entry_point, done } = self;
         let _inside = InCallback::enter();
         if entry_point.poison().is_set() {
@@ -257,21 +261,23 @@ where
         } else if catch(|| done(answer)).is_err() {
             entry_point.poison().set();
         }
+        !entry_point.poison().is_set()
     }
 }
 
 /// The completion function for `F`. The context is the box made in `execute_now`: taken back here.
-unsafe extern "C" fn complete<F>(context: *mut c_void, response: *const kuzzle_response)
+unsafe extern "C" fn complete<F>(context: *mut c_void, response: *const kuzzle_response) -> i32
 where
     F: FnOnce(Result<Response<'_>, Error>) + Send + 'static,
 {
-    contain(|| {
+    let sound = catch(|| {
         if context.is_null() {
-            return;
+            return true;
         }
         // SAFETY: the host passes back the context that it was given, exactly once.
         let completion = unsafe { Box::from_raw(context.cast::<Completion<F>>()) };
         // SAFETY: the response is borrowed until this function returns.
-        completion.finish(unsafe { Response::from_raw(response) });
+        completion.finish(unsafe { Response::from_raw(response) })
     });
+    if sound == Ok(true) { KUZZLE_OK } else { KUZZLE_PANIC }
 }

@@ -218,7 +218,7 @@ unsafe extern "C" fn execute(
     KUZZLE_OK
 }
 
-type CompletionFn = Option<unsafe extern "C" fn(*mut c_void, *const kuzzle_response)>;
+type CompletionFn = Option<unsafe extern "C" fn(*mut c_void, *const kuzzle_response) -> i32>;
 
 const fn completion_of(function: CompletionFn) -> kuzzle_completion {
     kuzzle_completion { function, context: ptr::null_mut() }
