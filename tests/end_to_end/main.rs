@@ -9,6 +9,8 @@ mod enabling;
 mod host_functions;
 mod hostile;
 mod lifecycle;
+#[path = "../../protocol-abi/tests/support/patched.rs"]
+mod patched;
 mod refusals;
 mod samples;
 mod serving;

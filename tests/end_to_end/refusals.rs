@@ -7,6 +7,8 @@ use std::path::Path;
 use kuzzle_tests::{Host, Installation, Report, cc, source};
 use serde_json::Value;
 
+use crate::patched;
+
 const REFUSED: Option<i32> = Some(78);
 
 /// The symbol of each function that has to be there, and the option that leaves it out.
@@ -295,4 +297,25 @@ fn failsafe_serves_without_what_is_refused_and_says_so() {
     assert_eq!(ready["protocols"][0]["name"], "udp");
     assert!(host.wait_log("FAILSAFE").contains("broken"));
     host.terminate().is_clean();
+}
+
+#[test]
+fn refuses_a_rust_protocol_with_other_types_behind_a_correct_note() {
+    let forged = patched::forged();
+    let patches = [
+        ("src/raw/note.rs", "table: LAYOUT,", forged.as_str()),
+        ("src/raw/values.rs", "pub context: *mut c_void,", "pub context: *mut u8,"),
+    ];
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol-abi");
+    let library = patched::build(&sdk, "retyped-end-to-end", "\"abi_stable\"", &patches);
+    let installation = Installation::new();
+    installation.manifest("retyped");
+    fs::copy(library, installation.library("retyped")).unwrap();
+    installation.enable("retyped");
+    assert!(Report::of(installation.home(), &[]).ids("retyped").is_empty(), "the file alone tells nothing");
+    let log = Host::refused(&installation).log;
+    assert!(
+        log.contains("protocol.abi.layout_mismatch") && log.contains("kuzzle_completion.context"),
+        "{log}"
+    );
 }
