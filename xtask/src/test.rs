@@ -32,15 +32,15 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
     look_for_tools()?;
     // The end-to-end tests run the program and the libraries that this builds.
     build::run(cargo().args(["build", "--workspace"]))?;
+    // Not run by the runners below.
+    build::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]).args(filter))?;
     let mut tests = cargo();
     if works("cargo", &["nextest", "--version"]) {
         tests.args(["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "pass"]);
     } else {
         tests.args(["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
     }
-    build::run(tests.args(filter).env("KUZZLE_TESTS_BUILT", "1"))?;
-    // Neither of the two runs these.
-    build::run(cargo().args(["test", "--workspace", "--doc", "--quiet"]).args(filter))
+    build::run(tests.args(filter).env("KUZZLE_TESTS_BUILT", "1"))
 }
 
 /// Names the tools that are missing: their tests are skipped, or fail where `CI` is `true`.
