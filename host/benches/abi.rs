@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use kuzzle_host::installation::OnPanic;
 use kuzzle_host::loading;
 use kuzzle_host::serving::abi::Functions;
 use kuzzle_host::serving::{Description, Host, Protocol};
@@ -143,6 +144,7 @@ fn boundary(criterion: &mut Criterion) {
         name: "bench".into(),
         version: None,
         entry: "bench".into(),
+        on_panic: OnPanic::Stop,
         options: serde_json::json!({ "bench": {} }),
         config: "{}".into(),
         server_host: None,

@@ -121,6 +121,19 @@ fn a_panic_in_a_completion_stops_only_its_protocol() {
 }
 
 #[test]
+fn a_panic_ends_the_host_if_the_configuration_says_so() {
+    let installation = Installation::new();
+    installation.rust("panicky", "kuzzle_fixture_panicky");
+    installation.options("panicky", &json!({ "panicIn": "completion", "onPanic": "abort" }));
+    let mut host = Host::start(&installation);
+    let mut client = UdpClient::connect(host.address("panicky"));
+    client.send_text(NOW);
+    let host = host.wait();
+    assert_eq!(host.status, None, "a signal ends it:\n{}", host.log);
+    assert!(host.log.contains("its onPanic is \"abort\""), "{}", host.log);
+}
+
+#[test]
 fn a_panic_in_disconnect_does_not_disturb_the_end() {
     let test = "a_panic_in_disconnect_does_not_disturb_the_end";
     let Some(mut panicky) = Panicky::start(test, "disconnect") else { return };

@@ -115,7 +115,7 @@ fn gate(test: &str) -> Option<Finished> {
     let installation = Installation::new();
     installation.udp().options("udp", &json!({ "host": "127.0.0.1" }));
     installation.fixture("gate", &compiler, "gate.c", &[]);
-    installation.options("gate", &json!({ "key": "own", "onPanic": "stop-protocol" }));
+    installation.options("gate", &json!({ "key": "own", "onPanic": "stop" }));
     let host = Host::start(&installation).terminate();
     host.is_clean();
     Some(host)

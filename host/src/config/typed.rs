@@ -126,11 +126,11 @@ impl<'a> Checker<'a> {
             }
             match options.get("onPanic") {
                 None | Some(Value::Null) => {}
-                Some(Value::String(text)) if ["disconnect", "stop-protocol", "abort"].contains(&&**text) => {}
+                Some(Value::String(text)) if ["stop", "abort"].contains(&&**text) => {}
                 Some(other) => {
                     let path = ["server", "protocols", section.as_str(), "onPanic"];
                     let found = other.as_str().unwrap_or_else(|| type_name(other));
-                    let expected = "\"disconnect\", \"stop-protocol\" or \"abort\"";
+                    let expected = "\"stop\" or \"abort\"";
                     self.wrong(Id::ConfigurationInvalidType, &path, expected, found);
                 }
             }

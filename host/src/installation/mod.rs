@@ -92,12 +92,10 @@ impl Candidate {
 /// What to do when a protocol panics: `server.protocols.<section>.onPanic`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnPanic {
-    /// Close the connection that it happened on, and go on.
-    Disconnect,
     /// Stop the protocol, and go on with the others.
     #[default]
-    StopProtocol,
-    /// End the process.
+    Stop,
+    /// End the process at once, so that whoever watches over it starts it anew.
     Abort,
 }
 

@@ -43,11 +43,7 @@ pub(super) fn disabled(sections: &[String], config: &Config) -> bool {
 /// What to do when the protocol panics: what the first section that says so says.
 pub(super) fn on_panic(sections: &[String], config: &Config) -> OnPanic {
     let said = sections.iter().find_map(|section| host_key(config, section, "onPanic")?.as_str());
-    match said {
-        Some("disconnect") => OnPanic::Disconnect,
-        Some("abort") => OnPanic::Abort,
-        _ => OnPanic::default(),
-    }
+    if said == Some("abort") { OnPanic::Abort } else { OnPanic::Stop }
 }
 
 /// Whether clients get server notifications: what the first section that says so says.

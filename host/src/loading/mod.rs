@@ -55,6 +55,7 @@ fn describe(candidate: &Candidate, config: &Config) -> Description {
         name: candidate.name.clone(),
         version: candidate.version.clone(),
         entry: candidate.entry.clone(),
+        on_panic: candidate.on_panic,
         options: candidate.options.clone(),
         config: config.server_json_for(&candidate.sections),
         server_host: Some(config.server_host()),

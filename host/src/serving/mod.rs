@@ -32,6 +32,7 @@ pub use outbox::DisconnectReason;
 pub use protocol::{Description, Failure, Protocol, State};
 pub use shutdown::Outcome;
 
+use crate::installation::OnPanic;
 use crate::platform;
 use reaper::Reaper;
 
@@ -108,6 +109,13 @@ impl Host {
     /// Takes a protocol out of service after a fault: it is not called any more, its connections
     /// are removed, its `shutdown` is called once.
     pub(crate) fn stop(&self, protocol: &'static Protocol, function: Function) {
+        if protocol.description.on_panic == OnPanic::Abort {
+            tracing::error!(
+                protocol = %protocol.name, %function,
+                "the protocol panicked; the host ends, as its onPanic is \"abort\""
+            );
+            std::process::abort();
+        }
         if protocol.advance(State::Stopped) {
             tracing::error!(
                 protocol = %protocol.name, %function,

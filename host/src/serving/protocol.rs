@@ -15,6 +15,7 @@ use super::calls::{Call, Function};
 use super::connections::Handle;
 use super::outbox::DisconnectReason;
 use super::queue::{Queue, Work};
+use crate::installation::OnPanic;
 
 pub use super::abi::Failure;
 
@@ -40,6 +41,8 @@ pub struct Description {
     pub version: Option<String>,
     /// The enabled entry.
     pub entry: PathBuf,
+    /// What to do when it panics.
+    pub on_panic: OnPanic,
     /// The sections of `server.protocols` that it owns, each with its options.
     pub options: Value,
     /// The `server` section as JSON, with only its own sections.

@@ -19,6 +19,7 @@ use super::abi::Functions;
 use super::connections::{Connection, Handle};
 use super::outbox::Outbox;
 use super::protocol::{Description, Protocol};
+use crate::installation::OnPanic;
 
 /// How long a test waits for something that happens on another thread.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -77,6 +78,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
         name: name.into(),
         version: None,
         entry: name.into(),
+        on_panic: OnPanic::Stop,
         options: json!({ name: { "number": 7, "nested": { "flag": true }, "text": "t", "nothing": null } }),
         config: "{}".into(),
         server_host: None,
