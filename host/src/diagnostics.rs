@@ -114,6 +114,10 @@ ids! {
     LibraryMissingSymbol = "protocol.library.missing_symbol",
     /// A required symbol is something else.
     LibraryWrongSymbolKind = "protocol.library.wrong_symbol_kind",
+    /// The library needs another one that is not there.
+    LibraryMissingDependency = "protocol.library.missing_dependency",
+    /// The library needs a newer C library.
+    LibraryNeedsNewerLibc = "protocol.library.needs_newer_libc",
     /// The library exports much more than the interface.
     LibraryExportsMany = "protocol.library.exports_many",
     /// The library shares C++ statics with other libraries.

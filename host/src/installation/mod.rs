@@ -3,6 +3,7 @@
 //! [`survey()`] looks at everything that is enabled and collects all diagnostics of all protocols;
 //! what passes comes as a [`Candidate`], which only `loading` can turn into something that runs.
 
+mod dependencies;
 mod file;
 pub mod image;
 mod library;

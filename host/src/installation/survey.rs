@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::dependencies::Loader;
 use super::manifest::{self, Main, Manifest};
 use super::scan::{self, Found};
 use super::target::Surroundings;
@@ -20,14 +21,15 @@ pub fn survey(home: &Path, config: &Config) -> Survey {
 /// Surveys what is enabled below `home`, for a given machine, process and version of Kuzzle.
 pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> Survey {
     let trust = Trust::of_installation(home, config.trust_roots(), surroundings.process);
+    let inspector = Inspector { trust, loader: Loader::current(), config, surroundings };
     let mut survey = Survey::default();
     let protocols = home.join("protocols");
     match scan::scan(&protocols.join("enabled")) {
         Ok(found) => {
             for place in ["available", "enabled"] {
-                survey.diagnostics.extend(trust.permissions(&protocols.join(place)));
+                survey.diagnostics.extend(inspector.trust.permissions(&protocols.join(place)));
             }
-            let inspections = found.into_iter().map(|found| inspect(found, &trust, config, surroundings));
+            let inspections = found.into_iter().map(|found| inspector.inspect(found));
             survey.entries = finish(inspections.collect());
         }
         Err(diagnostic) => survey.diagnostics.push(diagnostic),
@@ -40,8 +42,9 @@ pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> S
 pub fn survey_paths(paths: &[PathBuf], config: &Config) -> Survey {
     let surroundings = Surroundings::default();
     let trust = Trust::of_paths(surroundings.process);
+    let inspector = Inspector { trust, loader: Loader::current(), config, surroundings: &surroundings };
     let found = paths.iter().map(|path| Found { path: path.clone(), folder: there(path) });
-    let inspections = found.map(|found| inspect(found, &trust, config, &surroundings));
+    let inspections = found.map(|found| inspector.inspect(found));
     Survey { entries: finish(inspections.collect()), diagnostics: Vec::new() }
 }
 
@@ -61,121 +64,127 @@ struct Inspection {
     disabled: bool,
 }
 
-fn inspect(found: Found, trust: &Trust, config: &Config, surroundings: &Surroundings) -> Inspection {
-    let mut entry = Entry {
-        name: None,
-        path: found.path,
-        library: None,
-        status: Status::Ok,
-        diagnostics: Vec::new(),
-        candidate: None,
-    };
-    let folder = match found.folder {
-        Ok(folder) => folder,
-        Err(diagnostic) => {
-            entry.diagnostics.push(diagnostic);
-            return Inspection { entry, manifest: None, disabled: false };
-        }
-    };
-    entry.diagnostics.extend(trust.place(&folder, &entry.path));
-    entry.diagnostics.extend(trust.permissions(&folder));
-    let (manifest, problems) = manifest::read(&folder, surroundings);
-    entry.diagnostics.extend(problems);
-    entry.diagnostics.extend(trust.permissions(&folder.join(manifest::FILE_NAME)));
-    entry.name = manifest.as_ref().and_then(|manifest| manifest.name.clone());
-
-    let disabled = manifest.as_ref().is_some_and(|manifest| options::disabled(&manifest.sections, config));
-    if !disabled {
-        if let Some(manifest) = &manifest {
-            entry.diagnostics.extend(options::check(manifest, config, &entry.path));
-        }
-        entry.candidate =
-            look_at_library(&mut entry, &folder, manifest.as_ref(), trust, config, surroundings);
-    }
-    Inspection { entry, manifest, disabled }
+/// What every inspection needs.
+struct Inspector<'a> {
+    trust: Trust,
+    loader: Loader,
+    config: &'a Config,
+    surroundings: &'a Surroundings,
 }
 
-/// Finds and inspects the library. A candidate, if there is a manifest with a name.
-fn look_at_library(
-    entry: &mut Entry,
-    folder: &Path,
-    manifest: Option<&Manifest>,
-    trust: &Trust,
-    config: &Config,
-    surroundings: &Surroundings,
-) -> Option<Candidate> {
-    let main = manifest.map_or(&Main::Any, |manifest| &manifest.main);
-    let named = match library::find(folder, main, &surroundings.target) {
-        Ok(named) => named,
-        Err(diagnostic) => {
-            entry.diagnostics.push(diagnostic);
-            return None;
-        }
-    };
-    let resolved = named.canonicalize().unwrap_or_else(|_| named.clone());
-    entry.library = Some(resolved.clone());
-    if !resolved.starts_with(folder) {
-        if matches!(main, Main::Path(_)) {
-            let message = format!(
-                "The manifest's \"main\" leads to {}, out of the protocol's folder.",
-                resolved.display()
-            );
-            let help = "Put the library itself into the protocol's folder.";
-            let path = folder.join(manifest::FILE_NAME);
-            entry.diagnostics.push(Diagnostic::error(Id::ManifestInvalidProperty, path, message, help));
-        } else {
-            entry.diagnostics.extend(trust.place(&resolved, &named));
-        }
-    }
-    entry.diagnostics.extend(trust.permissions(&resolved));
+impl Inspector<'_> {
+    fn inspect(&self, found: Found) -> Inspection {
+        let mut entry = Entry {
+            name: None,
+            path: found.path,
+            library: None,
+            status: Status::Ok,
+            diagnostics: Vec::new(),
+            candidate: None,
+        };
+        let folder = match found.folder {
+            Ok(folder) => folder,
+            Err(diagnostic) => {
+                entry.diagnostics.push(diagnostic);
+                return Inspection { entry, manifest: None, disabled: false };
+            }
+        };
+        entry.diagnostics.extend(self.trust.place(&folder, &entry.path));
+        entry.diagnostics.extend(self.trust.permissions(&folder));
+        let (manifest, problems) = manifest::read(&folder, self.surroundings);
+        entry.diagnostics.extend(problems);
+        entry.diagnostics.extend(self.trust.permissions(&folder.join(manifest::FILE_NAME)));
+        entry.name = manifest.as_ref().and_then(|manifest| manifest.name.clone());
 
-    let pin = manifest.and_then(|manifest| pin(manifest, folder, &named, surroundings));
-    let inspected = image::inspect_and_hash(&resolved, &surroundings.target, pin.is_some());
-    entry.diagnostics.extend(inspected.diagnostics);
-    if let (Some(pin), Some(found)) = (pin, inspected.sha256)
-        && !pin.eq_ignore_ascii_case(&found)
-    {
-        let message = "The library is not the one that the manifest pins.";
-        let help =
-            "Install the library that belongs to the manifest, or correct \"sha256\" if you trust this one.";
-        let diagnostic = Diagnostic::error(Id::TrustChecksumMismatch, &resolved, message, help);
-        entry.diagnostics.push(diagnostic.expected(pin).found(found));
+        let disabled =
+            manifest.as_ref().is_some_and(|manifest| options::disabled(&manifest.sections, self.config));
+        if !disabled {
+            if let Some(manifest) = &manifest {
+                entry.diagnostics.extend(options::check(manifest, self.config, &entry.path));
+            }
+            entry.candidate = self.look_at_library(&mut entry, &folder, manifest.as_ref());
+        }
+        Inspection { entry, manifest, disabled }
     }
 
-    let manifest = manifest?;
-    Some(Candidate {
-        name: manifest.name.clone()?,
-        entry: entry.path.clone(),
-        folder: folder.to_owned(),
-        library: resolved,
-        version: manifest.version.clone(),
-        description: manifest.description.clone(),
-        kuzzle_version: manifest.kuzzle_version.clone(),
-        sections: manifest.sections.clone(),
-        options: config.options_for(&manifest.sections),
-        on_panic: options::on_panic(&manifest.sections, config),
-        realtime_notifications: options::realtime_notifications(&manifest.sections, config),
-        note: inspected.note?,
-        identity: inspected.identity?,
-        exports: inspected.optional,
-        needed: inspected.needed,
-    })
-}
-
-/// What the SHA-256 of this library must be, if the manifest says so.
-fn pin<'m>(
-    manifest: &'m Manifest,
-    folder: &Path,
-    library: &Path,
-    surroundings: &Surroundings,
-) -> Option<&'m str> {
-    let is_for = |path: &Option<PathBuf>| match path {
-        None => true,
-        Some(path) => {
-            library::variants(path, &surroundings.target).iter().any(|path| folder.join(path) == library)
+    /// Finds and inspects the library. A candidate, if there is a manifest with a name.
+    fn look_at_library(
+        &self,
+        entry: &mut Entry,
+        folder: &Path,
+        manifest: Option<&Manifest>,
+    ) -> Option<Candidate> {
+        let main = manifest.map_or(&Main::Any, |manifest| &manifest.main);
+        let named = match library::find(folder, main, &self.surroundings.target) {
+            Ok(named) => named,
+            Err(diagnostic) => {
+                entry.diagnostics.push(diagnostic);
+                return None;
+            }
+        };
+        let resolved = named.canonicalize().unwrap_or_else(|_| named.clone());
+        entry.library = Some(resolved.clone());
+        if !resolved.starts_with(folder) {
+            if matches!(main, Main::Path(_)) {
+                let message = format!(
+                    "The manifest's \"main\" leads to {}, out of the protocol's folder.",
+                    resolved.display()
+                );
+                let help = "Put the library itself into the protocol's folder.";
+                let path = folder.join(manifest::FILE_NAME);
+                entry.diagnostics.push(Diagnostic::error(Id::ManifestInvalidProperty, path, message, help));
+            } else {
+                entry.diagnostics.extend(self.trust.place(&resolved, &named));
+            }
         }
-    };
-    manifest.pins.iter().find(|(path, _)| is_for(path)).map(|(_, pin)| pin.as_str())
+        entry.diagnostics.extend(self.trust.permissions(&resolved));
+
+        let pin = manifest.and_then(|manifest| self.pin(manifest, folder, &named));
+        let inspected = image::inspect_and_hash(&resolved, &self.surroundings.target, pin.is_some());
+        // A library that can not be loaded for what it is need not be asked for what it needs.
+        if !inspected.diagnostics.iter().any(|told| told.id == Id::LibraryNotALibrary) {
+            entry.diagnostics.extend(self.loader.check(&resolved, &inspected));
+        }
+        entry.diagnostics.extend(inspected.diagnostics);
+        if let (Some(pin), Some(found)) = (pin, inspected.sha256)
+            && !pin.eq_ignore_ascii_case(&found)
+        {
+            let message = "The library is not the one that the manifest pins.";
+            let help = "Install the library that belongs to the manifest, or correct \"sha256\" if you trust this one.";
+            let diagnostic = Diagnostic::error(Id::TrustChecksumMismatch, &resolved, message, help);
+            entry.diagnostics.push(diagnostic.expected(pin).found(found));
+        }
+
+        let manifest = manifest?;
+        Some(Candidate {
+            name: manifest.name.clone()?,
+            entry: entry.path.clone(),
+            folder: folder.to_owned(),
+            library: resolved,
+            version: manifest.version.clone(),
+            description: manifest.description.clone(),
+            kuzzle_version: manifest.kuzzle_version.clone(),
+            sections: manifest.sections.clone(),
+            options: self.config.options_for(&manifest.sections),
+            on_panic: options::on_panic(&manifest.sections, self.config),
+            realtime_notifications: options::realtime_notifications(&manifest.sections, self.config),
+            note: inspected.note?,
+            identity: inspected.identity?,
+            exports: inspected.optional,
+            needed: inspected.needed,
+        })
+    }
+
+    /// What the SHA-256 of this library must be, if the manifest says so.
+    fn pin<'m>(&self, manifest: &'m Manifest, folder: &Path, library: &Path) -> Option<&'m str> {
+        let is_for = |path: &Option<PathBuf>| match path {
+            None => true,
+            Some(path) => library::variants(path, &self.surroundings.target)
+                .iter()
+                .any(|path| folder.join(path) == library),
+        };
+        manifest.pins.iter().find(|(path, _)| is_for(path)).map(|(_, pin)| pin.as_str())
+    }
 }
 
 /// Compares the entries with each other, and decides what becomes of each.

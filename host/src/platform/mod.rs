@@ -7,11 +7,11 @@ mod windows;
 
 #[cfg(unix)]
 pub use unix::{
-    block_termination_signals, create_folder, default_termination_signals, exit_now, link_folder,
-    open_library, unlink_folder,
+    block_termination_signals, create_folder, default_termination_signals, exit_now, libc_version,
+    link_folder, open_library, unlink_folder,
 };
 #[cfg(windows)]
 pub use windows::{
-    block_termination_signals, create_folder, default_termination_signals, exit_now, link_folder,
-    open_library, unlink_folder,
+    block_termination_signals, create_folder, default_termination_signals, exit_now, libc_version,
+    link_folder, open_library, unlink_folder,
 };

@@ -29,6 +29,19 @@ pub fn default_termination_signals() {
     }
 }
 
+/// The version of glibc that this process runs with; `None` with another C library.
+pub fn libc_version() -> Option<(u32, u32)> {
+    #[cfg(target_env = "gnu")]
+    {
+        // SAFETY: glibc answers a string constant.
+        let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+        let mut parts = version.to_str().ok()?.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+    #[cfg(not(target_env = "gnu"))]
+    None
+}
+
 /// Ends the process without running static destructors, which must not run under the threads of
 /// loaded libraries.
 pub fn exit_now(status: u8) -> ! {

@@ -13,6 +13,11 @@ pub fn block_termination_signals() {}
 /// Nothing to undo.
 pub fn default_termination_signals() {}
 
+/// There is no glibc here.
+pub fn libc_version() -> Option<(u32, u32)> {
+    None
+}
+
 /// Ends the process.
 pub fn exit_now(status: u8) -> ! {
     std::process::exit(i32::from(status))

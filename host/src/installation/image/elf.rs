@@ -6,10 +6,10 @@
 
 #![allow(clippy::useless_conversion, reason = "words have 32 or 64 bits")]
 
+use object::NativeEndian;
 use object::elf;
 use object::read::ReadRef;
 use object::read::elf::{Dyn, FileHeader, GnuHashTable, HashTable, ProgramHeader, Rela, SectionHeader, Sym};
-use object::{NativeEndian, StringTable};
 
 #[cfg(target_pointer_width = "64")]
 type Header = elf::FileHeader64<NativeEndian>;
@@ -22,7 +22,7 @@ type Symbol = <Header as FileHeader>::Sym;
 const E: NativeEndian = NativeEndian;
 
 /// The largest table that is read, in bytes: symbols, strings, hashes, relocations.
-const MOST_TABLE: u64 = 256 << 20;
+const MOST_TABLE: u64 = 128 << 20;
 /// The most needed libraries that are told.
 const MOST_NEEDED: usize = 4096;
 
@@ -32,9 +32,27 @@ pub(super) type Damage = String;
 /// A symbol that the library defines for others.
 #[derive(Clone, Debug)]
 pub(super) struct Export {
-    pub(super) name: Vec<u8>,
+    pub(super) name: &'static str,
     pub(super) address: u64,
     pub(super) kind: Kind,
+}
+
+/// What the library defines for others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exports {
+    /// Those that were looked for.
+    pub(super) wanted: Vec<Export>,
+    /// How many others there are.
+    pub(super) others: usize,
+    /// How many are variables that C++ shares between all libraries.
+    pub(super) unique: usize,
+}
+
+impl Exports {
+    /// One of those that were looked for.
+    pub(super) fn find(&self, name: &str) -> Option<&Export> {
+        self.wanted.iter().find(|export| export.name == name)
+    }
 }
 
 /// What an exported symbol is.
@@ -179,15 +197,12 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         self.table(name, address, available.min(MOST_TABLE))
     }
 
-    fn strings(&self) -> Result<StringTable<'data, R>, Damage> {
+    /// The string table of the dynamic segment.
+    fn strings(&self) -> Result<&'data [u8], Damage> {
         let (Some(address), Some(length)) = (self.tag(elf::DT_STRTAB.0), self.tag(elf::DT_STRSZ.0)) else {
             return Err("the dynamic segment names no string table".to_owned());
         };
-        let (offset, available) = self.place(address).ok_or("the string table is not in the file")?;
-        if length > available {
-            return Err("the string table is cut off".to_owned());
-        }
-        Ok(StringTable::new(self.data, offset, offset + length))
+        self.table("the string table", address, length)
     }
 
     /// How many dynamic symbols there are: only the hash tables tell.
@@ -205,11 +220,17 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         Ok(u64::from(table.symbol_table_length()))
     }
 
-    /// The symbols that the library defines for others, and how many of them are C++ uniques.
+    /// What the library defines for others, with those of the names `wanted` that are among it.
+    ///
+    /// Only these names are compared, each once a symbol: neither the number of symbols nor the
+    /// length of their names costs more than reading the tables.
     ///
     /// # Errors
     /// The tables contradict each other.
-    pub(super) fn exports(&self) -> Result<(Vec<Export>, usize), Damage> {
+    pub(super) fn exports(
+        &self,
+        wanted: impl Iterator<Item = &'static str> + Clone,
+    ) -> Result<Exports, Damage> {
         let Some(address) = self.tag(elf::DT_SYMTAB.0) else {
             return Err("the dynamic segment names no symbol table".to_owned());
         };
@@ -219,19 +240,31 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         let symbols: &[Symbol] = object::pod::slice_from_all_bytes(bytes)
             .map_err(|()| "the symbol table is misaligned".to_owned())?;
         let strings = self.strings()?;
-        let (mut exports, mut unique) = (Vec::new(), 0);
+        let mut exports = Exports::default();
         for symbol in symbols {
             let is_global = matches!(symbol.st_bind(), elf::STB_GLOBAL | elf::STB_WEAK | elf::STB_GNU_UNIQUE);
             let is_visible = matches!(symbol.st_visibility(), elf::STV_DEFAULT | elf::STV_PROTECTED);
             if !is_global || !is_visible || symbol.is_undefined(E) {
                 continue;
             }
-            unique += usize::from(symbol.st_bind() == elf::STB_GNU_UNIQUE);
-            let name = symbol.name(E, strings).map_err(damaged("the name of a symbol"))?;
-            let address = symbol.st_value(E).into();
-            exports.push(Export { name: name.to_vec(), address, kind: self.kind(symbol, address) });
+            exports.unique += usize::from(symbol.st_bind() == elf::STB_GNU_UNIQUE);
+            let start = symbol.st_name(E) as usize;
+            let Some(text) = strings.get(start..) else {
+                return Err("the name of a symbol lies outside of the string table".to_owned());
+            };
+            let is_named =
+                |name: &&str| text.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0));
+            match wanted.clone().find(is_named) {
+                // Several versions of one symbol: the first stands for all.
+                Some(name) if exports.find(name).is_some() => {}
+                Some(name) => {
+                    let address = symbol.st_value(E).into();
+                    exports.wanted.push(Export { name, address, kind: self.kind(symbol, address) });
+                }
+                None => exports.others += 1,
+            }
         }
-        Ok((exports, unique))
+        Ok(exports)
     }
 
     fn kind(&self, symbol: &Symbol, address: u64) -> Kind {
@@ -268,12 +301,43 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
     /// The names of the libraries that it needs.
     pub(super) fn needed(&self) -> Vec<String> {
         let Ok(strings) = self.strings() else { return Vec::new() };
-        let names = self.dynamic.iter().filter(|(tag, _)| *tag == elf::DT_NEEDED.0);
-        names
-            .filter_map(|(_, offset)| strings.get(u32::try_from(*offset).ok()?).ok())
-            .take(MOST_NEEDED)
-            .map(|name| String::from_utf8_lossy(name).into_owned())
-            .collect()
+        let offsets =
+            self.dynamic.iter().filter(|(tag, _)| *tag == elf::DT_NEEDED.0).map(|(_, offset)| *offset);
+        let name = |offset| Some(String::from_utf8_lossy(string(strings, offset)?).into_owned());
+        offsets.take(MOST_NEEDED).filter_map(name).collect()
+    }
+
+    /// The newest version of glibc that it needs something of, by the names of symbol versions.
+    pub(super) fn needed_libc(&self) -> Option<(u32, u32)> {
+        let strings = self.strings().ok()?;
+        let mut newest = None;
+        let mut place = self.tag(elf::DT_VERNEED.0)?;
+        for _ in 0..self.tag(elf::DT_VERNEEDNUM.0)?.min(MOST_NEEDED as u64) {
+            let need: &elf::Verneed<NativeEndian> = self.item(place)?;
+            let mut version_place = place.checked_add(need.vn_aux.get(E).into())?;
+            for _ in 0..need.vn_cnt.get(E) {
+                let version: &elf::Vernaux<NativeEndian> = self.item(version_place)?;
+                let name = string(strings, version.vna_name.get(E).into())?;
+                newest = newest.max(glibc_version(name));
+                version_place = version_place.checked_add(version.vna_next.get(E).into())?;
+            }
+            place = place.checked_add(need.vn_next.get(E).into())?;
+        }
+        newest
+    }
+
+    fn item<T: object::Pod>(&self, address: u64) -> Option<&'data T> {
+        let bytes = self.bytes(address, size_of::<T>() as u64).ok()?;
+        object::pod::from_bytes(bytes).ok().map(|(item, _)| item)
+    }
+
+    /// The dynamic loader that the program asks for.
+    pub(super) fn interpreter(&self) -> Option<std::path::PathBuf> {
+        let segment = self.segments.iter().find(|segment| segment.p_type(E) == elf::PT_INTERP)?;
+        let (offset, length) = segment.file_range(E);
+        let bytes = self.data.read_bytes_at(offset, length.min(4096)).ok()?;
+        let path = std::str::from_utf8(bytes.split(|byte| *byte == 0).next()?).ok()?;
+        path.starts_with('/').then(|| path.into())
     }
 
     /// Whether the loader would write into a range of addresses.
@@ -316,4 +380,17 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         let mut places = object::read::elf::RelrIterator::<Header>::new(E, entries);
         Ok(places.any(|place| within(place.into())))
     }
+}
+
+/// A string of a string table, as long as a path can be.
+fn string(strings: &[u8], offset: u64) -> Option<&[u8]> {
+    let text = strings.get(usize::try_from(offset).ok()?..)?;
+    let end = text.iter().take(4096).position(|byte| *byte == 0)?;
+    Some(&text[..end])
+}
+
+/// `GLIBC_2.34` as (2, 34).
+fn glibc_version(name: &[u8]) -> Option<(u32, u32)> {
+    let mut parts = std::str::from_utf8(name).ok()?.strip_prefix("GLIBC_")?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }

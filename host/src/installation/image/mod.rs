@@ -4,7 +4,7 @@ mod elf;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kuzzle_protocol_abi::raw::exports::{NOTE_SYMBOL, OPTIONAL_FUNCTIONS, REQUIRED_FUNCTIONS};
 use kuzzle_protocol_abi::raw::note::{self, NoteView};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::target::{Target, describe_architecture};
 use super::{FileIdentity, NoteSummary, OptionalExports, file};
 use crate::diagnostics::{Diagnostic, Id, escape};
-use elf::{Elf, Export, Kind};
+use elf::{Elf, Exports, Kind};
 
 /// The largest library, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
@@ -43,6 +43,8 @@ pub struct Image {
     pub optional: OptionalExports,
     /// The libraries that it needs, by name.
     pub needed: Vec<String>,
+    /// The newest version of glibc that it needs something of.
+    pub needed_libc: Option<(u32, u32)>,
     /// Everything that keeps it from being loaded, and warnings.
     pub diagnostics: Vec<Diagnostic>,
     /// Which file was inspected.
@@ -73,6 +75,11 @@ pub(super) fn inspect_and_hash(path: &Path, target: &Target, hash: bool) -> Imag
             let message = "There is no such library.";
             image.diagnostics.push(Diagnostic::error(Id::LibraryNotFound, path, message, help));
         }
+        Err(file::ReadError::Replaced) => {
+            let message = "The library was replaced while it was opened.";
+            let help = "Check again, once nobody installs anything.";
+            image.diagnostics.push(Diagnostic::error(Id::TrustChangedSinceInspection, path, message, help));
+        }
         Err(error) => {
             let message = format!("Could not read the library: {error}.");
             let help = "Make it a regular file of at most 1 GiB that the user of this process may read.";
@@ -80,6 +87,13 @@ pub(super) fn inspect_and_hash(path: &Path, target: &Target, hash: bool) -> Imag
         }
     }
     image
+}
+
+/// The dynamic loader that a program asks for.
+pub(super) fn interpreter(program: &Path) -> Option<PathBuf> {
+    let (file, _) = file::open(program, MAX_BYTES).ok()?;
+    let cache = ReadCache::new(&file);
+    Elf::parse(&cache).ok()?.interpreter()
 }
 
 /// SHA-256 of a file from its beginning on, hexadecimal.
@@ -99,6 +113,11 @@ struct Inspection<'a> {
     path: &'a Path,
     target: &'a Target,
     image: &'a mut Image,
+}
+
+/// Every symbol that the interface knows.
+fn interface() -> impl Iterator<Item = &'static str> + Clone {
+    REQUIRED_FUNCTIONS.into_iter().chain(OPTIONAL_FUNCTIONS).chain([NOTE_SYMBOL])
 }
 
 /// What a file is by its first bytes.
@@ -212,7 +231,8 @@ impl Inspection<'_> {
             return self.not_a_library("it has no dynamic segment");
         }
         self.image.needed = elf.needed();
-        let (exports, unique) = match elf.exports() {
+        self.image.needed_libc = elf.needed_libc();
+        let exports = match elf.exports(interface()) {
             Ok(found) => found,
             Err(damage) => return self.not_a_library(&damage),
         };
@@ -226,18 +246,18 @@ impl Inspection<'_> {
             let help = "Hide them: compile with -fvisibility=hidden, or link with an export list.";
             self.warning(Id::LibraryExportsMany, message, help);
         }
-        if unique > 0 {
+        if exports.unique > 0 {
             let message = format!(
-                "{unique} C++ variables of the library are shared with all other libraries (STB_GNU_UNIQUE)."
+                "{} C++ variables of the library are shared with all other libraries (STB_GNU_UNIQUE).",
+                exports.unique
             );
             self.warning(Id::LibraryUniqueSymbols, message, "Compile with -fno-gnu-unique.");
         }
     }
 
-    fn functions(&mut self, exports: &[Export]) {
-        let find = |name: &str| exports.iter().find(|export| export.name == name.as_bytes());
+    fn functions(&mut self, exports: &Exports) {
         for name in REQUIRED_FUNCTIONS {
-            match find(name) {
+            match exports.find(name) {
                 None => {
                     let message = format!("The library does not export the function `{name}`.");
                     let help = format!(
@@ -251,18 +271,17 @@ impl Inspection<'_> {
             }
         }
         for name in OPTIONAL_FUNCTIONS {
-            if let Some(export) = find(name) {
+            if let Some(export) = exports.find(name) {
                 self.must_be_function(name, export.kind);
             }
         }
-        let interface = REQUIRED_FUNCTIONS.iter().chain(&OPTIONAL_FUNCTIONS).chain([&NOTE_SYMBOL]);
-        self.image.exports =
-            interface.filter(|name| find(name).is_some()).map(|name| (*name).to_owned()).collect();
-        self.image.other_exports = exports.len().saturating_sub(self.image.exports.len());
+        let is_exported = |name: &str| exports.find(name).is_some();
+        self.image.exports = interface().filter(|name| is_exported(name)).map(str::to_owned).collect();
+        self.image.other_exports = exports.others;
         self.image.optional = OptionalExports {
-            start: find("kuzzle_protocol_start").is_some(),
-            shutdown: find("kuzzle_protocol_shutdown").is_some(),
-            get_extension: find("kuzzle_protocol_get_extension").is_some(),
+            start: is_exported("kuzzle_protocol_start"),
+            shutdown: is_exported("kuzzle_protocol_shutdown"),
+            get_extension: is_exported("kuzzle_protocol_get_extension"),
         };
     }
 
@@ -284,8 +303,8 @@ impl Inspection<'_> {
         self.image.diagnostics.push(diagnostic.expected(expected).found(found));
     }
 
-    fn note<'data, R: ReadRef<'data>>(&mut self, elf: &Elf<'data, R>, exports: &[Export]) {
-        let Some(export) = exports.iter().find(|export| export.name == NOTE_SYMBOL.as_bytes()) else {
+    fn note<'data, R: ReadRef<'data>>(&mut self, elf: &Elf<'data, R>, exports: &Exports) {
+        let Some(export) = exports.find(NOTE_SYMBOL) else {
             let message = format!("The library does not export the note `{NOTE_SYMBOL}`.");
             let help = "Write KUZZLE_PROTOCOL_NOTE(); once, in a source file that is given to the linker directly, or \
                         export_protocol! in Rust.";

@@ -1,0 +1,23 @@
+//! The bytes of a library: what has a note and no errors exports the whole interface.
+
+#![no_main]
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use kuzzle_host::installation::image::inspect;
+use kuzzle_host::installation::target::Target;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| tempfile::tempdir().unwrap().keep().join("libp.so"));
+    fs::write(library, bytes).unwrap();
+    let image = inspect(library, &Target::current());
+    assert_eq!(image.size, bytes.len() as u64);
+    if !image.diagnostics.iter().any(|diagnostic| diagnostic.is_error()) {
+        assert!(image.note.is_some(), "neither a note nor an error");
+        assert!(image.exports.len() >= 7, "{:?}", image.exports);
+    }
+});
