@@ -130,6 +130,8 @@ ids! {
     AbiVersionMismatch = "protocol.abi.version_mismatch",
     /// The library's compiler laid out the ABI's structs differently.
     AbiLayoutMismatch = "protocol.abi.layout_mismatch",
+    /// The library was compiled so that its panics can not be contained.
+    AbiPanicAbort = "protocol.abi.panic_abort",
     /// The options do not satisfy the manifest's schema.
     ConfigInvalid = "protocol.config.invalid",
     /// The dynamic loader refused the library.

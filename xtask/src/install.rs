@@ -46,6 +46,7 @@ pub(crate) fn run(home: &Path, enable: &[String]) -> Result<()> {
                 }
             },
         };
+        make_folder(&home.join("protocols/available"))?;
         let folder = home.join("protocols/available").join(sample.name);
         make_folder(&folder)?;
         install_file(&source.join("manifest.json"), &folder.join("manifest.json"), 0o644)?;
@@ -53,18 +54,15 @@ pub(crate) fn run(home: &Path, enable: &[String]) -> Result<()> {
         println!("installed {}", folder.display());
     }
     make_folder(&home.join("protocols/enabled"))?;
-    if !enable.is_empty() {
-        let program = release.join(format!("kuzzle-host{}", std::env::consts::EXE_SUFFIX));
-        let available = |name: &&String| home.join("protocols/available").join(name).is_dir();
-        build::run(
-            std::process::Command::new(program)
-                .arg("--home")
-                .arg(home)
-                .arg("enable")
-                .args(enable.iter().filter(available)),
-        )?;
+    // One that could not be built has been told above.
+    let available = |name: &&String| home.join("protocols/available").join(name).is_dir();
+    let enable: Vec<_> = enable.iter().filter(available).collect();
+    if enable.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let program = release.join(format!("kuzzle-host{}", std::env::consts::EXE_SUFFIX));
+    let mut command = std::process::Command::new(program);
+    build::run(command.arg("--home").arg(home).arg("enable").args(enable))
 }
 
 fn library_name(stem: &str) -> String {
@@ -76,23 +74,19 @@ fn library_name(stem: &str) -> String {
 fn compile(compiler: &str, name: &str, source: &Path, release: &Path) -> Result<PathBuf> {
     let library = release.join(library_name(&format!("kuzzle_protocol_{name}")));
     let include = build::root().join("protocol-abi/include");
-    let mut files = Vec::new();
+    let (mut sources, mut headers) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(source).with_context(|| format!("could not list {}", source.display()))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "c") {
-            files.push(path);
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("c") => sources.push(path),
+            Some("h") => headers.push(path),
+            _ => {}
         }
     }
-    files.sort();
-    let newest = files
-        .iter()
-        .map(PathBuf::as_path)
-        .chain([include.join("kuzzle/protocol.h").as_path()])
-        .map(modified)
-        .collect::<Result<Vec<_>>>()?
-        .into_iter()
-        .max();
-    if library.exists() && Some(modified(&library)?) > newest {
+    sources.sort();
+    headers.push(include.join("kuzzle/protocol.h"));
+    let times = sources.iter().chain(&headers).map(|path| modified(path)).collect::<Result<Vec<_>>>()?;
+    if library.exists() && Some(modified(&library)?) > times.into_iter().max() {
         return Ok(library);
     }
     let mut command = std::process::Command::new(compiler);
@@ -100,7 +94,7 @@ fn compile(compiler: &str, name: &str, source: &Path, release: &Path) -> Result<
         .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"])
         .args(["-fPIC", "-shared", "-pthread", "-s"])
         .arg(format!("-I{}", include.display()))
-        .args(&files)
+        .args(&sources)
         .arg("-o")
         .arg(&library);
     build::run(&mut command)?;
@@ -112,20 +106,16 @@ fn modified(path: &Path) -> Result<SystemTime> {
     Ok(metadata.modified()?)
 }
 
-/// Makes a folder and those above it, with mode 0755 whatever the umask is.
+/// Makes a folder, and those above it that there are not, with mode 0755 whatever the umask is.
 fn make_folder(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir())
+    {
+        make_folder(parent)?;
     }
-    if let Some(parent) = folder.parent() {
-        make_folder_if_named(parent)?;
+    if !folder.is_dir() {
+        fs::create_dir(folder).with_context(|| format!("could not make {}", folder.display()))?;
     }
-    fs::create_dir(folder).with_context(|| format!("could not make {}", folder.display()))?;
     set_mode(folder, 0o755)
-}
-
-fn make_folder_if_named(folder: &Path) -> Result<()> {
-    if folder.as_os_str().is_empty() { Ok(()) } else { make_folder(folder) }
 }
 
 /// Copies beside the place and renames into it: a host that has the old file open keeps it whole.

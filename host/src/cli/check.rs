@@ -20,14 +20,16 @@ fn check(
     options: &CheckOptions,
     out: &mut Output,
 ) -> Result<u8, CommandError> {
-    let (config, mut problems) = config::load_all(home, environment);
     let mut survey = if options.paths.is_empty() {
-        installation::survey(home, &config)
+        let (config, mut problems) = config::load_all(home, environment);
+        let mut survey = installation::survey(home, &config);
+        problems.append(&mut survey.diagnostics);
+        survey.diagnostics = problems;
+        survey
     } else {
-        installation::survey_paths(&options.paths, &config)
+        // Folders as they are, whatever is configured where this happens to run.
+        installation::survey_paths(&options.paths)
     };
-    problems.append(&mut survey.diagnostics);
-    survey.diagnostics = problems;
     if options.strict {
         survey = survey.strict();
     }

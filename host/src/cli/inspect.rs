@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use super::list::human_bytes;
 use super::report::{count, problems};
 use super::{CommandError, EXIT_FAILURE, EXIT_OK, Format, InspectOptions, Output};
-use crate::config::Config;
 use crate::diagnostics::{Diagnostic, Id, escape, escape_path};
 use crate::installation::image::{self, Image};
 use crate::installation::manifest::{self, Main, Manifest};
@@ -57,7 +56,7 @@ struct Inspected<'a> {
 impl<'a> Inspected<'a> {
     fn folder(path: &'a Path) -> Self {
         let (manifest, _) = manifest::read(path, &Surroundings::default());
-        let survey = installation::survey_paths(&[path.to_owned()], &Config::default());
+        let survey = installation::survey_paths(&[path.to_owned()]);
         let library = survey.entries.iter().find_map(|entry| entry.library.clone());
         let entries = survey.entries.into_iter().flat_map(|entry| entry.diagnostics);
         // Options come from an installation's configuration, which is none of this folder's.

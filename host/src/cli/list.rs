@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::names::{self, Folders};
 use super::report::count;
 use super::{CommandError, EXIT_OK, Format, ListOptions, Output};
-use crate::config::{self, Config};
+use crate::config;
 use crate::diagnostics::{Diagnostic, Id, Style, escape};
 use crate::installation::target::{Surroundings, Target};
 use crate::installation::{self, Entry, Survey, image, manifest};
@@ -150,7 +150,7 @@ impl Row {
             row.version = manifest.version;
         }
         // Without the configuration: what is not enabled is told as it is, switched off or not.
-        let survey = installation::survey_paths(&[path.to_owned()], &Config::default());
+        let survey = installation::survey_paths(&[path.to_owned()]);
         for entry in &survey.entries {
             if entry.diagnostics.iter().any(is_fault) {
                 row.status = Status::Broken;

@@ -24,8 +24,11 @@ use crate::{loading, logging, platform};
 /// printed to standard error, and the status is 78.
 pub fn run(home: &Path, options: &StartOptions) -> Result<u8, CommandError> {
     logging::init();
+    remove_stale(options.ready_file.as_deref())?;
     let (config, mut problems) = config::load_all(home, config::process_environment());
     let mut survey = installation::survey(home, &config);
+    // Not those that only --strict makes errors of.
+    let not_ready = problems.iter().chain(&survey.diagnostics).any(Diagnostic::is_error);
     if options.strict {
         survey = survey.strict();
     }
@@ -37,8 +40,7 @@ pub fn run(home: &Path, options: &StartOptions) -> Result<u8, CommandError> {
     if !silent {
         let _ = write!(std::io::stderr(), "{}", report::text(&survey, style));
     }
-    let config_is_wrong = survey.diagnostics.iter().any(Diagnostic::is_error);
-    if config_is_wrong || (survey.has_errors() && !options.failsafe) {
+    if not_ready || (survey.has_errors() && !options.failsafe) {
         return Ok(EXIT_REFUSED);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| {
@@ -56,14 +58,14 @@ async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result
     let max_request_size = settings.max_request_size;
     let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);
     let timeout = config.shutdown_timeout();
-    let failsafe = options.failsafe;
+    let StartOptions { failsafe, strict, .. } = *options;
 
     let (done, loaded) = oneshot::channel();
     std::thread::Builder::new()
         .name("kuzzle-loading".into())
         .spawn(move || {
             platform::block_termination_signals();
-            let _ = done.send(load(host, &config, &survey, failsafe));
+            let _ = done.send(load(host, &config, &survey, Rules { failsafe, strict }));
         })
         .map_err(|error| CommandError::failure(format!("Could not start a thread: {error}."), ""))?;
 
@@ -89,14 +91,14 @@ async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result
 }
 
 /// Loads, initialises and starts. Whether the host may serve; if not, everything wrong is printed.
-fn load(host: &'static Host, config: &Config, survey: &Survey, failsafe: bool) -> bool {
+fn load(host: &'static Host, config: &Config, survey: &Survey, rules: Rules) -> bool {
     let limit = config.init_timeout();
     let (protocols, problems) = loading::open(host, config, survey.candidates());
-    if refused(&problems, failsafe) || refused(&loading::init(&protocols, limit), failsafe) {
+    if rules.refuse(&problems) || rules.refuse(&loading::init(&protocols, limit)) {
         return false;
     }
     host.open_gate();
-    if refused(&loading::start(&protocols, limit), failsafe) {
+    if rules.refuse(&loading::start(&protocols, limit)) {
         return false;
     }
     let serves = |name: &str| protocols.iter().any(|protocol| protocol.name == name && protocol.serves());
@@ -113,13 +115,22 @@ fn load(host: &'static Host, config: &Config, survey: &Survey, failsafe: bool) -
     true
 }
 
-/// Prints what is wrong. Whether the host must not serve because of it.
-fn refused(problems: &[Diagnostic], failsafe: bool) -> bool {
-    let style = Style::of(&std::io::stderr());
-    for problem in problems {
-        let _ = write!(std::io::stderr(), "{}", problem.text(0, style));
+/// What keeps a host from serving.
+#[derive(Clone, Copy)]
+struct Rules {
+    failsafe: bool,
+    strict: bool,
+}
+
+impl Rules {
+    /// Prints what is wrong. Whether the host must not serve because of it.
+    fn refuse(self, problems: &[Diagnostic]) -> bool {
+        let style = Style::of(&std::io::stderr());
+        for problem in problems {
+            let _ = write!(std::io::stderr(), "{}", problem.text(0, style));
+        }
+        !self.failsafe && problems.iter().any(|problem| self.strict || problem.is_error())
     }
-    !failsafe && problems.iter().any(Diagnostic::is_error)
 }
 
 fn settings(config: &Config) -> Settings {
@@ -161,6 +172,17 @@ struct Ready {
 struct Serving {
     name: String,
     listeners: Vec<kuzzle_kernel::Listener>,
+}
+
+/// Removes the ready file of an earlier run: whoever waits for it waits for this one.
+fn remove_stale(ready_file: Option<&Path>) -> Result<(), CommandError> {
+    match ready_file.map(fs::remove_file) {
+        Some(Err(error)) if error.kind() != std::io::ErrorKind::NotFound => Err(CommandError::failure(
+            format!("Could not remove the ready file of an earlier run: {error}."),
+            "Give a file in a folder that the host may write to.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Tells that all protocols serve: one line on standard error, and the ready file.

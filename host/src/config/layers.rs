@@ -26,7 +26,7 @@ pub(super) struct Layer {
 enum Source {
     Defaults,
     File { path: PathBuf, text: String },
-    Environment { home: PathBuf },
+    Environment { home: PathBuf, names: Vec<String> },
 }
 
 impl Layer {
@@ -55,7 +55,7 @@ impl Layer {
     }
 
     /// The file that `path` of keys comes from, and its place there in words.
-    pub(super) fn place(&self, path: &[&str]) -> (PathBuf, String) {
+    fn place(&self, path: &[&str]) -> (PathBuf, String) {
         match &self.source {
             Source::Defaults => (PathBuf::new(), "the defaults".to_owned()),
             Source::File { path: file, text } => {
@@ -65,11 +65,36 @@ impl Layer {
                 };
                 (file.clone(), place)
             }
-            Source::Environment { home } => {
-                (home.clone(), format!("the environment variable kuzzle_{}", path.join("__")))
+            Source::Environment { home, names } => {
+                // The variable may have set an object above the key, or the key itself.
+                let sets = |name: &&String| {
+                    let mut path = path.iter();
+                    keys(name).all(|key| path.next().is_none_or(|wanted| *wanted == key))
+                };
+                let name = names.iter().filter(sets).max_by_key(|name| keys(name).count());
+                let place = match name {
+                    Some(name) => format!("the environment variable kuzzle_{name}"),
+                    None => "the environment".to_owned(),
+                };
+                (home.clone(), place)
             }
         }
     }
+}
+
+/// The place, in the last layer that has it, of what `path` of keys leads to.
+pub(super) fn place(layers: &[Layer], path: &[&str]) -> Option<(PathBuf, String)> {
+    layers.iter().rev().find(|layer| find(&layer.value, path).is_some()).map(|layer| layer.place(path))
+}
+
+/// What a path of keys leads to.
+pub(super) fn find<'v>(root: &'v Value, path: &[&str]) -> Option<&'v Value> {
+    path.iter().try_fold(root, |value, key| value.get(key))
+}
+
+/// The keys in the name of a variable, without its prefix.
+fn keys(name: &str) -> impl Iterator<Item = &str> {
+    name.split("__").filter(|key| !key.is_empty())
 }
 
 /// Lays `over` over `under`: objects are merged, everything else is replaced.
@@ -188,7 +213,7 @@ pub(super) fn environment(
         .collect();
     let mut root = Value::Object(Map::new());
     for (name, text) in &variables {
-        let keys: Vec<&str> = name.split("__").filter(|key| !key.is_empty()).collect();
+        let keys: Vec<&str> = keys(name).collect();
         let Some((last, parents)) = keys.split_last() else { continue };
         // The path of another file, not a key.
         if keys == ["config"] {
@@ -225,7 +250,10 @@ pub(super) fn environment(
         }
     }
     let empty = root.as_object().is_some_and(Map::is_empty);
-    (!empty).then(|| Layer { value: root, source: Source::Environment { home: home.to_path_buf() } })
+    (!empty).then(|| Layer {
+        value: root,
+        source: Source::Environment { home: home.to_path_buf(), names: variables.into_keys().collect() },
+    })
 }
 
 /// The text after `*json:` is none.

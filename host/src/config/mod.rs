@@ -8,6 +8,7 @@ mod layers;
 mod typed;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -44,12 +45,13 @@ pub struct Config {
     limits: Limits,
     max_request_size: u64,
     trust_roots: Vec<PathBuf>,
+    layers: Arc<[Layer]>,
 }
 
 impl Default for Config {
     /// What holds without any file or variable.
     fn default() -> Self {
-        resolve(&[Layer::defaults()], Path::new("")).0
+        resolve(vec![Layer::defaults()], Path::new("")).0
     }
 }
 
@@ -100,6 +102,12 @@ impl Config {
         path.iter().try_fold(&self.root, |value, key| value.get(key))
     }
 
+    /// The file that the value at a path of keys comes from (the installation, for a variable), and its
+    /// place in words: file, line and column, or the variable.
+    pub fn source(&self, path: &[&str]) -> Option<(PathBuf, String)> {
+        layers::place(&self.layers, path)
+    }
+
     /// The options of each of `sections`, as `{section: options}`: the host's keys taken out, absent
     /// sections `{}`.
     pub fn options_for(&self, sections: &[String]) -> Value {
@@ -147,7 +155,7 @@ pub fn load_all(
     let mut layers = vec![Layer::defaults()];
     layers.extend(layers::nearest_file(home, &mut diagnostics));
     layers.extend(layers::environment(home, environment, &mut diagnostics));
-    let (config, wrong) = resolve(&layers, home);
+    let (config, wrong) = resolve(layers, home);
     diagnostics.extend(wrong);
     (config, diagnostics)
 }
@@ -159,12 +167,12 @@ pub fn process_environment() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Merges the layers, later ones over earlier ones, and checks every key that the host uses.
-fn resolve(layers: &[Layer], home: &Path) -> (Config, Vec<Diagnostic>) {
+fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
     let mut root = Value::Object(Map::new());
-    for layer in layers {
+    for layer in &layers {
         layers::merge(&mut root, &layer.value);
     }
-    let mut checker = Checker::new(&root, layers);
+    let mut checker = Checker::new(&root, &layers);
     let host = checker.text(&["server", "host"], "127.0.0.1");
     let port = checker.integer(&["server", "port"], 7512, 0, 65_535);
     let init_timeout = checker.integer(&["services", "common", "defaultInitTimeout"], 120_000, 1, u64::MAX);
@@ -184,7 +192,6 @@ fn resolve(layers: &[Layer], home: &Path) -> (Config, Vec<Diagnostic>) {
     let trust_roots = checker.texts(&["server", "protocolTrust", "roots"]);
     checker.object(&["server"]);
     checker.object(&["server", "protocols"]);
-    checker.protocols();
     let diagnostics = checker.finish();
     let config = Config {
         host,
@@ -195,6 +202,7 @@ fn resolve(layers: &[Layer], home: &Path) -> (Config, Vec<Diagnostic>) {
         max_request_size,
         trust_roots: trust_roots.into_iter().map(|root| home.join(root)).collect(),
         root,
+        layers: layers.into(),
     };
     (config, diagnostics)
 }
@@ -284,6 +292,15 @@ mod tests {
     }
 
     #[test]
+    fn the_options_of_protocols_are_not_judged_here() {
+        let home =
+            home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));
+        let config = load(home.path(), variables(&[])).unwrap();
+        let (file, place) = config.source(&["server", "protocols", "mqtt", "onPanic"]).unwrap();
+        assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 77"), "{place}");
+    }
+
+    #[test]
     fn a_file_that_is_no_json_names_file_line_and_column() {
         let diagnostics = wrong("{\n  \"server\": }", &[]);
         assert_eq!(diagnostics.len(), 1);
@@ -313,6 +330,8 @@ mod tests {
         let diagnostics = wrong("{}", &[("kuzzle_server__port", "70000")]);
         assert_eq!(diagnostics[0].id, Id::ConfigurationOutOfRange);
         assert!(diagnostics[0].message.contains("kuzzle_server__port"));
+        let diagnostics = wrong("{}", &[("kuzzle_limits", r#"*json:{"concurrentRequests": "x"}"#)]);
+        assert!(diagnostics[0].message.contains("variable kuzzle_limits)"), "{}", diagnostics[0].message);
         for (name, value) in [
             ("kuzzle_server", "1"),
             ("kuzzle_server__protocols", "x"),
@@ -321,9 +340,6 @@ mod tests {
             ("kuzzle_limits__concurrentRequests", "true"),
             ("kuzzle_limits", "none"),
             ("kuzzle_server__protocolTrust__roots", "/x"),
-            ("kuzzle_server__protocols__udp", "5"),
-            ("kuzzle_server__protocols__udp__enabled", "maybe"),
-            ("kuzzle_server__protocols__udp__onPanic", "explode"),
         ] {
             let diagnostics = wrong("{}", &[(name, value)]);
             assert_eq!(diagnostics.len(), 1, "{name}: {diagnostics:?}");

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::layers::{Layer, type_name};
+use super::layers::{self, Layer, find, type_name};
 use crate::diagnostics::{Diagnostic, Id};
 
 /// Reads keys and collects what is wrong with them.
@@ -107,44 +107,8 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// The host's own keys of every section below `server.protocols`.
-    pub(super) fn protocols(&mut self) {
-        let Some(Value::Object(sections)) = self.get(&["server", "protocols"]) else { return };
-        for (section, options) in sections {
-            let path = ["server", "protocols", section.as_str()];
-            if !self.object(&path) {
-                continue;
-            }
-            for key in ["enabled", "realtimeNotifications"] {
-                match options.get(key) {
-                    None | Some(Value::Null | Value::Bool(_)) => {}
-                    Some(other) => {
-                        let path = ["server", "protocols", section.as_str(), key];
-                        self.wrong(Id::ConfigurationInvalidType, &path, "true or false", type_name(other));
-                    }
-                }
-            }
-            match options.get("onPanic") {
-                None | Some(Value::Null) => {}
-                Some(Value::String(text)) if ["stop", "abort"].contains(&&**text) => {}
-                Some(other) => {
-                    let path = ["server", "protocols", section.as_str(), "onPanic"];
-                    let found = other.as_str().unwrap_or_else(|| type_name(other));
-                    let expected = "\"stop\" or \"abort\"";
-                    self.wrong(Id::ConfigurationInvalidType, &path, expected, found);
-                }
-            }
-        }
-    }
-
     fn wrong(&mut self, id: Id, path: &[&str], expected: &str, found: &str) {
-        let (file, place) = self
-            .layers
-            .iter()
-            .rev()
-            .find(|layer| find(&layer.value, path).is_some())
-            .map(|layer| layer.place(path))
-            .unwrap_or_default();
+        let (file, place) = layers::place(self.layers, path).unwrap_or_default();
         let key = path.join(".");
         let message = format!("The configuration key \"{key}\" can not be used ({place}).");
         let help = format!("Set \"{key}\" to {expected}, or remove it to get the default.");
@@ -153,10 +117,6 @@ impl<'a> Checker<'a> {
             self.diagnostics.push(diagnostic);
         }
     }
-}
-
-fn find<'v>(root: &'v Value, path: &[&str]) -> Option<&'v Value> {
-    path.iter().try_fold(root, |value, key| value.get(key))
 }
 
 /// Kuzzle's reading of a size: the first run of digits, times the unit that occurs anywhere.

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::manifest::Manifest;
 use super::{OnPanic, schema};
-use crate::config::Config;
+use crate::config::{Config, type_name};
 use crate::diagnostics::{Diagnostic, Id};
 
-/// Compares the options of each section with the manifest's schema for it.
+/// Checks the host's own keys of each section, and compares the others with the manifest's schema.
 pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Diagnostic> {
     let options = config.options_for(&manifest.sections);
-    let mut diagnostics = Vec::new();
+    let mut diagnostics: Vec<_> =
+        manifest.sections.iter().flat_map(|section| own_keys(section, config)).collect();
     for (section, wanted) in &manifest.schemas {
         let given = options.get(section).unwrap_or(&Value::Null);
         for violation in schema::validate(wanted, given) {
@@ -32,6 +33,34 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
         }
     }
     diagnostics
+}
+
+/// What is wrong with a section as the host reads it.
+fn own_keys(section: &str, config: &Config) -> Vec<Diagnostic> {
+    let wrong = |path: &[&str], expected: &str, found: &Value| {
+        let key = path.join(".");
+        let (file, place) = config.source(path).unwrap_or_default();
+        let message = format!("The configuration key \"{key}\" can not be used ({place}).");
+        let help = format!("Set \"{key}\" to {expected}, or remove it.");
+        Diagnostic::error(Id::ConfigInvalid, file, message, help).expected(expected).found(type_name(found))
+    };
+    let options = match config.protocol(section) {
+        None => return Vec::new(),
+        Some(Value::Object(options)) => options,
+        Some(other) => return vec![wrong(&["server", "protocols", section], "an object", other)],
+    };
+    let is_boolean: fn(&Value) -> bool = Value::is_boolean;
+    let is_reaction = |value: &Value| value == "stop" || value == "abort";
+    let rules = [
+        ("enabled", "true or false", is_boolean),
+        ("realtimeNotifications", "true or false", is_boolean),
+        ("onPanic", "\"stop\" or \"abort\"", is_reaction),
+    ];
+    let wrong_ones = rules.iter().filter_map(|(key, expected, fits)| {
+        let value = options.get(*key).filter(|value| !value.is_null() && !fits(value))?;
+        Some(wrong(&["server", "protocols", section, key], expected, value))
+    });
+    wrong_ones.collect()
 }
 
 /// Whether the configuration switches the protocol off: all of its sections are.

@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::dependencies::Loader;
+use super::image::{self, Image};
 use super::manifest::{self, Main, Manifest};
 use super::scan::{self, Found};
 use super::target::Surroundings;
 use super::trust::Trust;
-use super::{Candidate, Entry, Status, Survey, image, library, options};
+use super::{Candidate, Entry, FileIdentity, Status, Survey, library, options};
 use crate::config::Config;
 use crate::diagnostics::{Diagnostic, Id};
 
@@ -21,7 +22,8 @@ pub fn survey(home: &Path, config: &Config) -> Survey {
 /// Surveys what is enabled below `home`, for a given machine, process and version of Kuzzle.
 pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> Survey {
     let trust = Trust::of_installation(home, config.trust_roots(), surroundings.process);
-    let inspector = Inspector { trust, loader: Loader::current(), config, surroundings };
+    let inspector =
+        Inspector { trust, loader: Loader::current(), config, surroundings, is_installation: true };
     let mut survey = Survey::default();
     let protocols = home.join("protocols");
     match scan::scan(&protocols.join("enabled")) {
@@ -38,11 +40,18 @@ pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> S
     survey
 }
 
-/// Surveys these protocol folders only. Being outside of an installation is not held against them.
-pub fn survey_paths(paths: &[PathBuf], config: &Config) -> Survey {
+/// Surveys these protocol folders only, as they are: no installation and no configuration counts.
+pub fn survey_paths(paths: &[PathBuf]) -> Survey {
+    let config = &Config::default();
     let surroundings = Surroundings::default();
     let trust = Trust::of_paths(surroundings.process);
-    let inspector = Inspector { trust, loader: Loader::current(), config, surroundings: &surroundings };
+    let inspector = Inspector {
+        trust,
+        loader: Loader::current(),
+        config,
+        surroundings: &surroundings,
+        is_installation: false,
+    };
     let found = paths.iter().map(|path| Found { path: path.clone(), folder: there(path) });
     let inspections = found.map(|found| inspector.inspect(found));
     Survey { entries: finish(inspections.collect()), diagnostics: Vec::new() }
@@ -61,6 +70,8 @@ fn there(path: &Path) -> Result<PathBuf, Diagnostic> {
 struct Inspection {
     entry: Entry,
     manifest: Option<Manifest>,
+    /// The library, even if it was refused.
+    library: Option<FileIdentity>,
     disabled: bool,
 }
 
@@ -70,6 +81,8 @@ struct Inspector<'a> {
     loader: Loader,
     config: &'a Config,
     surroundings: &'a Surroundings,
+    /// Not just folders by themselves, to which no options belong.
+    is_installation: bool,
 }
 
 impl Inspector<'_> {
@@ -86,7 +99,7 @@ impl Inspector<'_> {
             Ok(folder) => folder,
             Err(diagnostic) => {
                 entry.diagnostics.push(diagnostic);
-                return Inspection { entry, manifest: None, disabled: false };
+                return Inspection { entry, manifest: None, library: None, disabled: false };
             }
         };
         entry.diagnostics.extend(self.trust.place(&folder, &entry.path));
@@ -98,22 +111,25 @@ impl Inspector<'_> {
 
         let disabled =
             manifest.as_ref().is_some_and(|manifest| options::disabled(&manifest.sections, self.config));
+        let mut library = None;
         if !disabled {
-            if let Some(manifest) = &manifest {
+            if let Some(manifest) = manifest.as_ref().filter(|_| self.is_installation) {
                 entry.diagnostics.extend(options::check(manifest, self.config, &entry.path));
             }
-            entry.candidate = self.look_at_library(&mut entry, &folder, manifest.as_ref());
+            let image = self.look_at_library(&mut entry, &folder, manifest.as_ref());
+            library = image.as_ref().and_then(|image| image.identity);
+            entry.candidate = self.candidate(&entry, folder, manifest.as_ref(), image);
         }
-        Inspection { entry, manifest, disabled }
+        Inspection { entry, manifest, library, disabled }
     }
 
-    /// Finds and inspects the library. A candidate, if there is a manifest with a name.
+    /// Finds and inspects the library.
     fn look_at_library(
         &self,
         entry: &mut Entry,
         folder: &Path,
         manifest: Option<&Manifest>,
-    ) -> Option<Candidate> {
+    ) -> Option<Image> {
         let main = manifest.map_or(&Main::Any, |manifest| &manifest.main);
         let named = match library::find(folder, main, &self.surroundings.target) {
             Ok(named) => named,
@@ -140,27 +156,37 @@ impl Inspector<'_> {
         entry.diagnostics.extend(self.trust.permissions(&resolved));
 
         let pin = manifest.and_then(|manifest| self.pin(manifest, folder, &named));
-        let inspected = image::inspect_and_hash(&resolved, &self.surroundings.target, pin.is_some());
+        let mut image = image::inspect_and_hash(&resolved, &self.surroundings.target, pin.is_some());
         // A library that can not be loaded for what it is need not be asked for what it needs.
-        if !inspected.diagnostics.iter().any(|told| told.id == Id::LibraryNotALibrary) {
-            entry.diagnostics.extend(self.loader.check(&resolved, &inspected));
+        if !image.diagnostics.iter().any(|told| told.id == Id::LibraryNotALibrary) {
+            entry.diagnostics.extend(self.loader.check(&resolved, &image));
         }
-        entry.diagnostics.extend(inspected.diagnostics);
-        if let (Some(pin), Some(found)) = (pin, inspected.sha256)
-            && !pin.eq_ignore_ascii_case(&found)
+        entry.diagnostics.append(&mut image.diagnostics);
+        if let (Some(pin), Some(found)) = (pin, &image.sha256)
+            && !pin.eq_ignore_ascii_case(found)
         {
             let message = "The library is not the one that the manifest pins.";
             let help = "Install the library that belongs to the manifest, or correct \"sha256\" if you trust this one.";
             let diagnostic = Diagnostic::error(Id::TrustChecksumMismatch, &resolved, message, help);
             entry.diagnostics.push(diagnostic.expected(pin).found(found));
         }
+        Some(image)
+    }
 
-        let manifest = manifest?;
+    /// What could be loaded, if it has no errors: there are a name, and a library with a note.
+    fn candidate(
+        &self,
+        entry: &Entry,
+        folder: PathBuf,
+        manifest: Option<&Manifest>,
+        image: Option<Image>,
+    ) -> Option<Candidate> {
+        let (manifest, image) = (manifest?, image?);
         Some(Candidate {
             name: manifest.name.clone()?,
             entry: entry.path.clone(),
-            folder: folder.to_owned(),
-            library: resolved,
+            folder,
+            library: entry.library.clone()?,
             version: manifest.version.clone(),
             description: manifest.description.clone(),
             kuzzle_version: manifest.kuzzle_version.clone(),
@@ -168,10 +194,10 @@ impl Inspector<'_> {
             options: self.config.options_for(&manifest.sections),
             on_panic: options::on_panic(&manifest.sections, self.config),
             realtime_notifications: options::realtime_notifications(&manifest.sections, self.config),
-            note: inspected.note?,
-            identity: inspected.identity?,
-            exports: inspected.optional,
-            needed: inspected.needed,
+            note: image.note?,
+            identity: image.identity?,
+            exports: image.optional,
+            needed: image.needed,
         })
     }
 
@@ -242,20 +268,20 @@ fn find_duplicates(inspections: &mut [Inspection]) {
                 }
             }
         }
-        if let Some(candidate) = &entry.candidate
-            && candidate.identity.ino != 0
+        if let (Some(library), Some(file)) = (&entry.library, inspection.library)
+            && file.ino != 0
         {
-            match files.get(&(candidate.identity.dev, candidate.identity.ino)) {
+            match files.get(&(file.dev, file.ino)) {
                 Some(first) => {
                     let message = format!("Its library is the same file as that of {}.", first.display());
                     let help = "Disable one of the two: a library is loaded once in a process.";
                     found.push(
                         Diagnostic::error(Id::DiscoverySameFile, &entry.path, message, help)
-                            .found(candidate.library.display().to_string()),
+                            .found(library.display().to_string()),
                     );
                 }
                 None => {
-                    files.insert((candidate.identity.dev, candidate.identity.ino), entry.path.clone());
+                    files.insert((file.dev, file.ino), entry.path.clone());
                 }
             }
         }

@@ -77,13 +77,13 @@ pub fn init(protocols: &[&'static Protocol], limit: Duration) -> Vec<Diagnostic>
         Fault::Failed(failure) if failure.is_panic() => Diagnostic::error(
             Id::RuntimeInitPanicked,
             protocol.entry(),
-            format!("Protocol \"{}\" panicked in its init: {}.", protocol.name, failure.message),
+            format!("Protocol \"{}\" panicked in its init: {}.", protocol.name, sentence(&failure.message)),
             "This is a defect of the protocol: report it to its authors, or disable the protocol.",
         ),
         Fault::Failed(failure) => Diagnostic::error(
             Id::RuntimeInitFailed,
             protocol.entry(),
-            format!("Protocol \"{}\" failed to initialise: {}.", protocol.name, failure.message),
+            format!("Protocol \"{}\" failed to initialise: {}.", protocol.name, sentence(&failure.message)),
             "Mend what it complains about, or disable the protocol.",
         )
         .found(format!("status {}", failure.code)),
@@ -96,9 +96,9 @@ pub fn start(protocols: &[&'static Protocol], limit: Duration) -> Vec<Diagnostic
         let found = match &fault {
             Fault::Late => format!("start was not done within {} ms", limit.as_millis()),
             Fault::Failed(failure) if failure.is_panic() => {
-                format!("start panicked: {}", failure.message)
+                format!("start panicked: {}", sentence(&failure.message))
             }
-            Fault::Failed(failure) => format!("start failed: {}", failure.message),
+            Fault::Failed(failure) => format!("start failed: {}", sentence(&failure.message)),
         };
         Diagnostic::error(
             Id::RuntimeStartFailed,
@@ -107,6 +107,11 @@ pub fn start(protocols: &[&'static Protocol], limit: Duration) -> Vec<Diagnostic
             "Mend what it complains about, or disable the protocol.",
         )
     })
+}
+
+/// A protocol's text, to which a full stop is added.
+fn sentence(text: &str) -> &str {
+    text.trim_end().trim_end_matches('.')
 }
 
 enum Fault {

@@ -13,6 +13,7 @@ use super::connections::{Connection, Handle};
 use super::outbox::{Answer, Outbox};
 use super::protocol::{Protocol, State};
 use super::turn::Turn;
+use crate::diagnostics::escape;
 
 /// A client that has connected, as its protocol describes it.
 pub(crate) struct ConnectionInfo<'a> {
@@ -153,7 +154,8 @@ fn refused(invalid: InvalidRequest) -> Failure {
 /// Tells of an answer that did not come from `execute`.
 pub(crate) fn log_access(protocol: &Protocol, request: &RequestInfo<'_>, status: u32, size: u64) {
     tracing::debug!(
-        target: "kuzzle::access", protocol = %protocol.name, method = request.method, url = request.url, status, size
+        target: "kuzzle::access", protocol = %protocol.name, method = escape(request.method),
+        url = escape(request.url), status, size
     );
 }
 
@@ -170,12 +172,14 @@ pub(crate) fn report_listener(protocol: &Protocol, transport: &str, address: &st
     if protocol.listeners().len() >= MOST {
         return Err(Failure::new(raw::KUZZLE_LIMIT, "a protocol can report 64 listeners"));
     }
-    protocol.report_listener(Listener { transport: transport.into(), address: address.into() });
+    protocol.report_listener(Listener { transport: escape(transport), address: escape(address) });
+    protocol.host.kernel.set_protocols(protocol.host.describe_protocols());
     Ok(())
 }
 
-/// Writes a line of a protocol to the log.
+/// Writes a line of a protocol to the log: one line, whatever clients have made it say.
 pub(crate) fn log(protocol: &Protocol, level: u32, topic: &str, message: &str) {
+    let (topic, message) = (escape(topic), escape(message));
     macro_rules! line {
         ($level:ident) => {
             if topic.is_empty() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use kuzzle_kernel::Outbound;
 use kuzzle_protocol_abi::raw;
 use serde_json::json;
 
@@ -164,6 +165,43 @@ fn the_answer_to_a_connection_that_went_away_meanwhile_says_so() {
     assert_eq!(p.so_far(), ["join", "response subscribe-c 400"]);
     assert_eq!((host.kernel.rooms(), host.connections.len()), (0, 0));
     assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_BAD_HANDLE);
+}
+
+/// Has the kernel's side notify a connection, as a turn of its own protocol.
+fn notify(test: &testing::TestProtocol, connection: u64) {
+    let payload = kuzzle_kernel::Payload::new(br#"{"type":"TokenExpired"}"#.to_vec());
+    let channels = Arc::new(["kuzzle:notification:server".into()]);
+    super::turn::Turn::inside(test.protocol).notify(
+        kuzzle_kernel::ConnectionId(connection),
+        channels,
+        payload,
+    );
+}
+
+#[test]
+fn a_notification_for_one_connection_comes_in_its_order_and_not_after_its_removal() {
+    let (_, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.script("notify", move |probe| {
+        assert_eq!(probe.execute(0, &json!({ "controller": "server" })), raw::KUZZLE_REENTRANT);
+        thread::spawn(move || assert_eq!(probe.publish(0, "elsewhere"), raw::KUZZLE_OK)).join().unwrap();
+        0
+    });
+    notify(&p, client);
+    assert_eq!(p.so_far(), ["notify", "response publish 200"]);
+    p.probe.remove(client);
+    notify(&p, client);
+    assert!(p.so_far().is_empty());
+}
+
+#[test]
+fn a_protocol_that_panics_in_notify_is_stopped() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.script("notify", |_| raw::KUZZLE_PANIC);
+    notify(&p, client);
+    assert_eq!(p.events(), ["notify", "shutdown"]);
+    assert_eq!(host.connections.len(), 0);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Faults of entries, of who may change them, and of several protocols together.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 
 use kuzzle_host::config;
-use kuzzle_host::installation::{Status, survey_paths};
+use kuzzle_host::diagnostics::Severity;
+use kuzzle_host::installation::target::{ProcessOwner, Surroundings};
+use kuzzle_host::installation::{Status, survey_in, survey_paths};
 use serde_json::json;
 
-use crate::home::{Home, entry, has_cc, ids, minimal, set};
+use crate::home::{Home, entry, has_cc, ids, minimal, set, with_note};
 
 #[test]
 fn no_protocols_folder_means_no_protocols() {
@@ -80,6 +82,19 @@ fn names_sections_and_files_can_be_taken_once() {
 }
 
 #[test]
+fn a_file_that_is_shared_is_told_beside_its_other_faults() {
+    if !has_cc("a_file_that_is_shared_is_told_beside_its_other_faults") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("a", &with_note(""), &[]).add("b");
+    fs::hard_link(home.library("a"), home.library("b")).unwrap();
+    let survey = home.survey();
+    assert_eq!(ids(entry(&survey, "a")), set(["protocol.abi.missing_note"]));
+    assert_eq!(ids(entry(&survey, "b")), set(["protocol.abi.missing_note", "protocol.discovery.same_file"]));
+}
+
+#[test]
 fn a_disabled_protocol_has_only_warnings() {
     let home = Home::new();
     home.add("p");
@@ -114,6 +129,29 @@ fn what_others_may_change_is_not_trusted() {
 }
 
 #[test]
+fn what_others_own_is_not_trusted() {
+    let home = Home::new();
+    home.bytes("p", b"");
+    let process = |uid, in_container| ProcessOwner { uid, gid: 0, in_container };
+    let severity = |process| {
+        let surroundings = Surroundings { process: Some(process), ..Surroundings::default() };
+        let survey = survey_in(home.path(), &config::load(home.path(), []).unwrap(), &surroundings);
+        let told = &entry(&survey, "p").diagnostics;
+        told.iter().find(|told| told.id.as_str() == "protocol.trust.wrong_owner").map(|told| told.severity)
+    };
+    assert_eq!(severity(process(12_345, false)), None, "the installation's owner is trusted");
+    if chown(home.library("p"), Some(54_321), None).is_err() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "what_others_own_is_not_trusted needs root");
+        eprintln!("skipped for want of root: what_others_own_is_not_trusted");
+        return;
+    }
+    assert_eq!(severity(process(12_345, false)), Some(Severity::Error));
+    assert_eq!(severity(process(54_321, false)), None);
+    assert_eq!(severity(process(0, false)), Some(Severity::Error));
+    assert_eq!(severity(process(0, true)), Some(Severity::Warning));
+}
+
+#[test]
 fn what_lies_outside_is_not_trusted_unless_it_is_asked_for() {
     if !has_cc("what_lies_outside_is_not_trusted_unless_it_is_asked_for") {
         return;
@@ -125,8 +163,7 @@ fn what_lies_outside_is_not_trusted_unless_it_is_asked_for() {
     let roots = json!({ "server": { "protocolTrust": { "roots": [elsewhere.path()] } } });
     fs::write(home.path().join(".kuzzlerc"), roots.to_string()).unwrap();
     assert_eq!(home.ids("p"), set([]));
-    let config = config::load(home.path(), []).unwrap();
-    let survey = survey_paths(&[elsewhere.folder("p"), elsewhere.folder("absent")], &config);
+    let survey = survey_paths(&[elsewhere.folder("p"), elsewhere.folder("absent")]);
     assert_eq!(survey.entries[0].status, Status::Ok);
     assert_eq!(ids(&survey.entries[1]), set(["protocol.discovery.unreadable"]));
 }
@@ -153,4 +190,24 @@ fn options_are_compared_with_the_schema() {
     assert_eq!(home.ids("p"), set([]));
     let survey = home.survey_with(&[("kuzzle_server__protocols__p__port", "99999")]);
     assert_eq!(ids(entry(&survey, "p")), set(["protocol.config.invalid"]));
+}
+
+#[test]
+fn what_the_host_reads_of_a_section_is_checked_if_the_protocol_is_enabled() {
+    let home = Home::new();
+    home.bytes("p", b"");
+    for (name, value) in [
+        ("kuzzle_server__protocols__p", "5"),
+        ("kuzzle_server__protocols__p__enabled", "maybe"),
+        ("kuzzle_server__protocols__p__realtimeNotifications", "1"),
+        ("kuzzle_server__protocols__p__onPanic", "explode"),
+    ] {
+        let survey = home.survey_with(&[(name, value)]);
+        let told = &entry(&survey, "p").diagnostics;
+        let told = told.iter().find(|told| told.id.as_str() == "protocol.config.invalid").unwrap();
+        assert!(told.is_error() && told.message.contains(name), "{}", told.message);
+        let survey = home.survey_with(&[(&name.replace("__p", "__absent"), value)]);
+        assert!(!ids(entry(&survey, "p")).contains("protocol.config.invalid"));
+        assert!(survey.diagnostics.is_empty());
+    }
 }

@@ -1,6 +1,7 @@
 //! Faults of libraries.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use kuzzle_host::installation::Status;
 
@@ -269,4 +270,42 @@ fn answers_for_every_damaged_library() {
         assert_eq!(entry.candidate.is_none(), entry.status == Status::Refused);
         assert_eq!(entry.status == Status::Refused, entry.diagnostics.iter().any(|found| found.is_error()));
     }
+}
+
+#[test]
+fn a_library_with_very_many_symbols_and_sections_is_answered_for_soon() {
+    if !has_cc("a_library_with_very_many_symbols_and_sections_is_answered_for_soon") {
+        return;
+    }
+    let home = Home::new();
+    let symbols: String =
+        (0..100_000).map(|number| format!("\".globl s{number}\\ns{number}: .byte 0\\n\"\n")).collect();
+    home.compiled("p", &format!("{}\n__asm__(\".data\\n\"\n{symbols}\".text\");", minimal()), &[]);
+    let mut bytes = fs::read(home.library("p")).unwrap();
+    // 60,000 section headers at the end of the file, each of a place where no symbol is.
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
+    let (table, count) = (bytes.len() as u64, 60_000_u16);
+    let mut section = [0_u8; 64];
+    (section[4], section[8], section[22], section[32]) = (1, 2, 1, 16);
+    bytes.extend([0; 64]);
+    (1..count).for_each(|_| bytes.extend(section));
+    // e_shoff, e_shnum and e_shstrndx of ELF64.
+    bytes[40..48].copy_from_slice(&table.to_le_bytes());
+    bytes[60..62].copy_from_slice(&count.to_le_bytes());
+    bytes[62..64].fill(0);
+    fs::write(home.library("p"), bytes).unwrap();
+    let start = Instant::now();
+    assert_eq!(home.ids("p"), set(["protocol.library.exports_many"]));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn accepts_long_names_of_other_symbols() {
+    if !has_cc("accepts_long_names_of_other_symbols") {
+        return;
+    }
+    let home = Home::new();
+    let name = format!("_Z{}", "a".repeat(10_000));
+    home.compiled("p", &format!("{}\nKUZZLE_EXPORT int {name};", minimal()), &[]);
+    assert_eq!(home.ids("p"), set([]));
 }

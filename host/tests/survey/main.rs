@@ -6,5 +6,6 @@
 
 mod entries;
 mod home;
+mod ids;
 mod libraries;
 mod manifests;

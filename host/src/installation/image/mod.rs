@@ -382,6 +382,11 @@ impl Inspection<'_> {
             };
             self.image.diagnostics.push(diagnostic);
         }
+        if view.flags & note::FLAG_PANIC_ABORT != 0 {
+            let message = "The library was compiled with panic=abort: a panic in it ends the host.";
+            let help = "Compile the protocol with panic = \"unwind\" in its Cargo profile.";
+            self.warning(Id::AbiPanicAbort, message, help);
+        }
         self.image.note = Some(NoteSummary {
             major: view.major,
             minor: view.minor,
