@@ -1,6 +1,8 @@
 //! The sample protocols: configuration, and several from one library.
 
-use kuzzle_tests::{Client, Host, Installation, LineClient, UdpClient, cc};
+use std::process::Command;
+
+use kuzzle_tests::{Client, Host, Installation, LineClient, UdpClient, cc, has, root};
 use serde_json::{Value, json};
 
 /// A port that was free a moment ago.
@@ -137,4 +139,22 @@ fn the_address_follows_the_servers_host() {
     assert_eq!(host.address("line").ip().to_string(), "127.0.0.2");
     assert_eq!(host.address("udp").ip().to_string(), "127.0.0.3");
     LineClient::connect(host.address("line")).is_served();
+}
+
+#[test]
+fn line_passes_the_tests_that_it_brings_along() {
+    let test = "line_passes_the_tests_that_it_brings_along";
+    if cc(test).is_none() || !has(test, "make") || !has(test, "python3") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("line");
+    let copied =
+        Command::new("cp").arg("-r").arg(root().join("sample-protocols/line")).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    let mut make = Command::new("make");
+    make.arg("-C").arg(copy).args(["clean", "test"]);
+    let output =
+        make.arg(format!("INCLUDE={}", root().join("protocol-abi/include").display())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

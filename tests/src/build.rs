@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The root of the repository.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
     tests.parent().expect("tests is a folder of the repository").to_owned()
 }
@@ -59,9 +59,22 @@ pub fn cc(test: &str) -> Option<String> {
     if version(&compiler).is_some() {
         return Some(compiler);
     }
-    assert_ne!(env::var("CI").as_deref(), Ok("true"), "{test} needs a C compiler");
-    eprintln!("skipped for want of a C compiler: {test}");
+    skipped(test, "a C compiler");
     None
+}
+
+/// Whether a program is there; without it the test is skipped by name, or fails where `CI` is `true`.
+pub fn has(test: &str, program: &str) -> bool {
+    let found = version(program).is_some();
+    if !found {
+        skipped(test, program);
+    }
+    found
+}
+
+fn skipped(test: &str, want: &str) {
+    assert_ne!(env::var("CI").as_deref(), Ok("true"), "{test} needs {want}");
+    eprintln!("skipped for want of {want}: {test}");
 }
 
 fn version(compiler: &str) -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@ mod client;
 mod host;
 mod installation;
 
-pub use build::{c_library, cc, program, rust_library};
+pub use build::{c_library, cc, has, program, root, rust_library};
 pub use check::Report;
 pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};

@@ -8,9 +8,11 @@ use anyhow::{Result, bail};
 use crate::build::{self, cargo};
 
 /// What tests use beside Rust, and how to get it.
-const TOOLS: [(&str, &[&str], &str); 2] = [
+const TOOLS: [(&str, &[&str], &str); 4] = [
     ("cc", &["--version"], "a C compiler, for the protocols in C"),
     ("c++", &["--version"], "a C++ compiler, for the header in C++"),
+    ("make", &["--version"], "make, for the tests of `line`"),
+    ("python3", &["--version"], "Python, for the tests of `line`"),
 ];
 
 /// Runs formatting, lints, documentation and all tests; with a filter only the tests that match.
