@@ -26,13 +26,13 @@ impl Severity {
 }
 
 macro_rules! ids {
-    ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)*) => {
         /// What is wrong, as a public contract: scripts compare these ids.
         ///
         /// They are Kuzzle's own where Kuzzle has a counterpart.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Id {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])+ $variant,)*
         }
 
         impl Id {
@@ -43,6 +43,13 @@ macro_rules! ids {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $text,)*
+                }
+            }
+
+            /// What is wrong, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),+).trim_start(),)*
                 }
             }
         }
@@ -359,6 +366,28 @@ mod tests {
             assert!(seen.insert(id.as_str()), "{id} twice");
             assert_eq!(id.as_str().split('.').count(), 3, "{id}");
         }
+    }
+
+    /// Write it anew with `KUZZLE_BLESS=1 cargo test -p kuzzle-host diagnostics`.
+    #[test]
+    fn the_table_in_the_docs_is_that_of_the_code() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/diagnostics.md");
+        let found = std::fs::read_to_string(&path).unwrap();
+        let (before, rest) = found.split_once("<!-- table -->\n").unwrap();
+        let (_, after) = rest.split_once("<!-- end of table -->\n").unwrap();
+        let mut ids = Id::ALL.to_vec();
+        ids.sort_by_key(|id| id.as_str());
+        let rows: String = ids.iter().map(|id| format!("| `{id}` | {} |\n", id.meaning())).collect();
+        let expected = format!(
+            "{before}<!-- table -->\n| id | what is wrong |\n|---|---|\n{rows}<!-- end of table -->\n{after}"
+        );
+        if std::env::var_os("KUZZLE_BLESS").is_some() {
+            std::fs::write(&path, &expected).unwrap();
+        }
+        assert!(
+            found == expected || std::env::var_os("KUZZLE_BLESS").is_some(),
+            "docs/diagnostics.md is not up to date"
+        );
     }
 
     #[test]

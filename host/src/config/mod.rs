@@ -297,7 +297,7 @@ mod tests {
             home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));
         let config = load(home.path(), variables(&[])).unwrap();
         let (file, place) = config.source(&["server", "protocols", "mqtt", "onPanic"]).unwrap();
-        assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 77"), "{place}");
+        assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 76"), "{place}");
     }
 
     #[test]
