@@ -80,7 +80,8 @@ impl Kernel {
     /// Takes back the subscription to this channel, because the protocol refused the join; see
     /// [`PendingJoin`](crate::PendingJoin). If the connection is in no other channel of the room it leaves the
     /// room, whose other members get their user notification. [`Outbound::leave`] is not called: according to the
-    /// protocol the connection is not in the channel. An unknown connection or channel is ignored.
+    /// protocol the connection is not in the channel. Nothing happens if [`Outbound::is_joining`] says that the
+    /// connection has asked again meanwhile. An unknown connection or channel is ignored.
     pub fn join_refused(&self, connection: ConnectionId, channel: &str, outbound: &mut dyn Outbound) {
         self.realtime.join_refused(connection, channel, self.environment.now_ms(), outbound);
     }

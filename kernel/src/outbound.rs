@@ -64,6 +64,11 @@ pub trait Outbound {
     fn leave(&mut self, connection: ConnectionId, channel: &Channel);
     /// The connection is to be closed.
     fn disconnect(&mut self, connection: ConnectionId, message: &str);
+    /// Whether a join of this connection to this channel is still on its way.
+    fn is_joining(&self, connection: ConnectionId, channel: &str) -> bool {
+        let _ = (connection, channel);
+        false
+    }
 }
 
 /// An [`Outbound`] that forgets everything.

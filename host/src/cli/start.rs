@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::report;
 use super::{CommandError, EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, StartOptions};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Sources};
 use crate::diagnostics::{Diagnostic, Style};
 use crate::installation::{self, Status, Survey};
 use crate::serving::{Host, Outcome};
@@ -22,10 +22,10 @@ use crate::{loading, logging, platform};
 /// # Errors
 /// What keeps the process itself from serving; what is wrong with configuration and protocols is
 /// printed to standard error, and the status is 78.
-pub fn run(home: &Path, options: &StartOptions) -> Result<u8, CommandError> {
+pub fn run(home: &Path, sources: &Sources, options: &StartOptions) -> Result<u8, CommandError> {
     logging::init();
     remove_stale(options.ready_file.as_deref())?;
-    let (config, mut problems) = config::load_all(home, config::process_environment());
+    let (config, mut problems) = config::load_from(home, sources);
     let mut survey = installation::survey(home, &config);
     // Not those that only --strict makes errors of.
     let not_ready = problems.iter().chain(&survey.diagnostics).any(Diagnostic::is_error);
@@ -111,7 +111,7 @@ fn load(host: &'static Host, config: &Config, survey: &Survey, rules: Rules) -> 
     if !left_out.is_empty() {
         tracing::error!(protocols = left_out.join(", "), "FAILSAFE: serving WITHOUT these protocols");
     }
-    host.kernel.set_protocols(host.describe_protocols());
+    host.refresh_info();
     true
 }
 

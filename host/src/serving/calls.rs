@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use parking_lot::Mutex;
 
@@ -87,6 +87,8 @@ impl Drop for Thread {
 }
 
 /// A call into a protocol, from its construction until it is dropped.
+///
+/// A thread that is ending has no stamp any more: its last calls are not told.
 pub(crate) struct Call {
     before: u64,
     callback: bool,
@@ -94,7 +96,7 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn enter(protocol: u16, function: Function) -> Self {
-        THREAD.with(|thread| {
+        let entered = THREAD.try_with(|thread| {
             let callback = function.is_callback();
             if callback {
                 thread.callbacks.set(thread.callbacks.get() + 1);
@@ -104,13 +106,17 @@ impl Call {
             let before = thread.stamp.0.load(Ordering::Relaxed);
             thread.stamp.0.store(stamp(sequence, protocol, function), Ordering::Release);
             Self { before, callback }
-        })
+        });
+        // Whoever looks for running calls after changing the protocol's state sees this call, or
+        // this call sees the change.
+        fence(Ordering::SeqCst);
+        entered.unwrap_or_else(|_| Self { before: 0, callback: false })
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        THREAD.with(|thread| {
+        let _ = THREAD.try_with(|thread| {
             thread.stamp.0.store(self.before, Ordering::Release);
             if self.callback {
                 thread.callbacks.set(thread.callbacks.get() - 1);
@@ -121,7 +127,7 @@ impl Drop for Call {
 
 /// Whether this thread is inside a callback of some protocol.
 pub(crate) fn inside_callback() -> bool {
-    THREAD.with(|thread| thread.callbacks.get() > 0)
+    THREAD.try_with(|thread| thread.callbacks.get() > 0).unwrap_or(false)
 }
 
 /// The protocols (by index) and functions whose code some thread is running now.
@@ -137,6 +143,7 @@ pub(crate) fn running() -> Vec<(u16, Function)> {
         Function::Completion,
         Function::Shutdown,
     ];
+    fence(Ordering::SeqCst);
     let stamps = THREADS.lock();
     let values = stamps.iter().map(|stamp| stamp.0.load(Ordering::Acquire));
     values

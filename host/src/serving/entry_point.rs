@@ -80,8 +80,8 @@ pub(crate) fn new_connection(
         })
         .ok_or_else(|| Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can"))?;
     host.kernel.add_connection(connection.handle.id());
-    if serving(protocol).is_err() {
-        // Stopped meanwhile: nobody may have seen the connection to remove it.
+    if serving(protocol).is_err() || host.is_shutting_down() {
+        // Since a moment ago: nobody may have seen the connection to remove or disconnect it.
         host.connections.remove(connection.handle, protocol);
         Turn::inside(protocol).removed(&connection);
         return Err(bad_handle());
@@ -94,8 +94,9 @@ pub(crate) fn remove_connection(protocol: &'static Protocol, connection: u64) ->
     if protocol.state() == State::Shutdown {
         return Err(Failure::new(raw::KUZZLE_SHUTDOWN, "this protocol has been shut down"));
     }
+    let mut turn = Turn::inside(protocol);
     let connection = protocol.host.connections.remove(Handle(connection), protocol).ok_or_else(bad_handle)?;
-    Turn::inside(protocol).removed(&connection);
+    turn.removed(&connection);
     Ok(())
 }
 
@@ -116,7 +117,10 @@ pub(crate) fn execute(
     }
     let connection = match info.connection {
         0 => None,
-        handle => Some(host.connections.get(Handle(handle), protocol).ok_or_else(bad_handle)?),
+        handle => {
+            let found = host.connections.get(Handle(handle), protocol);
+            Some(found.filter(|connection| !connection.outbox.has_overflowed()).ok_or_else(bad_handle)?)
+        }
     };
     let connection_label =
         connection.as_ref().map_or(protocol.name.as_str(), |connection| connection.label());
@@ -134,9 +138,10 @@ pub(crate) fn execute(
         let request = Request::parse(&info.document).map_err(refused)?;
         host.kernel.execute(&request, &caller, &mut turn)
     };
+    let join = turn.take_join();
     turn.deliver();
     match connection {
-        Some(connection) => turn.complete(&connection, Answer { completion, response }),
+        Some(connection) => turn.complete(&connection, Answer { completion, response, join }),
         None => turn.complete_with(protocol, completion, &response),
     }
     Ok(())
@@ -173,7 +178,7 @@ pub(crate) fn report_listener(protocol: &Protocol, transport: &str, address: &st
         return Err(Failure::new(raw::KUZZLE_LIMIT, "a protocol can report 64 listeners"));
     }
     protocol.report_listener(Listener { transport: escape(transport), address: escape(address) });
-    protocol.host.kernel.set_protocols(protocol.host.describe_protocols());
+    protocol.host.refresh_info();
     Ok(())
 }
 

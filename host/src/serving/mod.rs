@@ -12,6 +12,8 @@ mod entry_point;
 mod outbox;
 mod protocol;
 mod queue;
+#[cfg(test)]
+mod race_tests;
 mod reaper;
 mod shutdown;
 #[cfg(test)]
@@ -25,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use kuzzle_kernel::{Kernel, ProtocolInfo};
+use parking_lot::Mutex;
 
 pub use calls::Function;
 pub use connections::{Connection, Connections, Handle};
@@ -47,6 +50,9 @@ pub struct Host {
     protocols: OnceLock<Box<[&'static Protocol]>>,
     gate: AtomicBool,
     shutting_down: AtomicBool,
+    /// Clients are being disconnected: no more broadcasts.
+    closing: AtomicBool,
+    describing: Mutex<()>,
 }
 
 impl Host {
@@ -62,6 +68,8 @@ impl Host {
             protocols: OnceLock::new(),
             gate: AtomicBool::new(false),
             shutting_down: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            describing: Mutex::new(()),
         }));
         spawn("kuzzle-reaper", || host.reaper.serve());
         host
@@ -94,6 +102,16 @@ impl Host {
         self.shutting_down.load(Ordering::Acquire)
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Has `server:info` tell the protocols as they are now.
+    pub fn refresh_info(&self) {
+        let _one_after_the_other = self.describing.lock();
+        self.kernel.set_protocols(self.describe_protocols());
+    }
+
     /// What `server:info`, the ready line and the ready file tell of the protocols that serve.
     pub fn describe_protocols(&self) -> Vec<ProtocolInfo> {
         let serving = self.protocols().iter().filter(|protocol| protocol.serves());
@@ -122,7 +140,7 @@ impl Host {
                 "the protocol panicked and is stopped: its clients are cut off, the other protocols go on"
             );
             protocol.queue.push(queue::Work::Stop);
-            self.kernel.set_protocols(self.describe_protocols());
+            self.refresh_info();
         }
     }
 }

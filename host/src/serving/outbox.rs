@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kuzzle_kernel::{Channel, Payload, Response};
 use parking_lot::Mutex;
@@ -31,17 +32,22 @@ pub enum DisconnectReason {
 
 /// One call that is due.
 pub(crate) enum Entry {
-    Join(Channel),
+    Join { channel: Channel, ticket: Ticket },
     Leave(Channel),
     Notify { channels: Arc<[Channel]>, payload: Payload },
     Disconnect { reason: DisconnectReason, message: Box<str> },
     Complete(Box<Answer>),
 }
 
+/// Which join of a connection, counted from 1.
+pub(crate) type Ticket = u64;
+
 /// A response and whom to give it to.
 pub(crate) struct Answer {
     pub completion: Completion,
     pub response: Response,
+    /// The join that the protocol has to accept before the response is true.
+    pub join: Option<Ticket>,
 }
 
 /// How far a connection has come.
@@ -56,14 +62,19 @@ enum Phase {
 
 struct State {
     entries: VecDeque<Entry>,
-    /// Channels whose join was refused and whose subscriber has not been told yet.
-    refused: Vec<Channel>,
+    /// Joins that were refused and whose subscriber has not been told yet.
+    refused: Vec<Ticket>,
+    joins: Ticket,
     claimed: bool,
     phase: Phase,
 }
 
 /// What is on its way to a protocol for one connection.
-pub struct Outbox(Mutex<State>);
+pub struct Outbox {
+    state: Mutex<State>,
+    /// Too much has waited: nothing more is executed for the connection.
+    overflowed: AtomicBool,
+}
 
 /// What became of an appended entry.
 #[derive(PartialEq, Eq, Debug)]
@@ -80,33 +91,36 @@ pub(crate) enum Appended {
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self(Mutex::new(State {
+        let state = State {
             entries: VecDeque::new(),
             refused: Vec::new(),
+            joins: 0,
             claimed: false,
             phase: Phase::Open,
-        }))
+        };
+        Self { state: Mutex::new(state), overflowed: AtomicBool::new(false) }
     }
 }
 
 impl Outbox {
     /// Appends, and calls nobody.
     pub(crate) fn append(&self, entry: Entry) -> Appended {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let appended =
             if state.claimed || !state.entries.is_empty() { Appended::Behind } else { Appended::First };
-        if matches!(entry, Entry::Complete(_)) {
-            state.entries.push_back(entry);
-            return appended;
-        }
-        if state.phase != Phase::Open {
+        let is_completion = matches!(entry, Entry::Complete(_));
+        if state.phase != Phase::Open && !is_completion {
             return Appended::Dropped;
         }
         if matches!(entry, Entry::Disconnect { .. }) {
             state.phase = Phase::Closing;
-        } else if state.entries.len() >= BOUND {
-            state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+        } else if state.entries.len() >= BOUND && state.phase == Phase::Open {
+            self.overflowed.store(true, Ordering::Relaxed);
             state.phase = Phase::Closing;
+            state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+            if is_completion {
+                state.entries.push_back(entry);
+            }
             state.entries.push_back(Entry::Disconnect {
                 reason: DisconnectReason::Overflow,
                 message: "too much is waiting for this connection".into(),
@@ -117,9 +131,31 @@ impl Outbox {
         appended
     }
 
+    /// Appends a join, and tells its ticket.
+    pub(crate) fn append_join(&self, channel: Channel) -> (Appended, Ticket) {
+        let ticket = {
+            let mut state = self.state.lock();
+            state.joins += 1;
+            state.joins
+        };
+        (self.append(Entry::Join { channel, ticket }), ticket)
+    }
+
+    /// Whether a join of this channel waits.
+    pub(crate) fn is_joining(&self, channel: &str) -> bool {
+        let joins =
+            |entry: &Entry| matches!(entry, Entry::Join { channel: waiting, .. } if **waiting == *channel);
+        self.state.lock().entries.iter().any(joins)
+    }
+
+    /// Whether too much has waited for the connection.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+
     /// Claims an outbox in which nothing waits: the claimer may make one call without queueing it.
     pub(crate) fn claim_idle(&self) -> Option<Delivery> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.claimed || !state.entries.is_empty() {
             return None;
         }
@@ -129,7 +165,7 @@ impl Outbox {
 
     /// Claims an outbox in which something waits. Answers how much of it to deliver.
     pub(crate) fn claim(&self) -> Option<usize> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.claimed || state.entries.is_empty() {
             return None;
         }
@@ -139,7 +175,7 @@ impl Outbox {
 
     /// The next entry, for the claimer; `None` ends the claim.
     pub(crate) fn next(&self) -> Option<(Entry, Delivery)> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match state.entries.pop_front() {
             Some(entry) => Some((entry, state.delivery())),
             None => {
@@ -151,26 +187,26 @@ impl Outbox {
 
     /// Ends the claim if nothing waits; else it goes on, and the caller has to pass it on.
     pub(crate) fn release(&self) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.claimed = !state.entries.is_empty();
         !state.claimed
     }
 
     /// Remembers that the protocol refused to let the connection join.
-    pub(crate) fn refuse(&self, channel: Channel) {
-        self.0.lock().refused.push(channel);
+    pub(crate) fn refuse(&self, join: Ticket) {
+        self.state.lock().refused.push(join);
     }
 
-    /// Whether the join of this channel was refused; answers so once.
-    pub(crate) fn was_refused(&self, channel: &Channel) -> bool {
-        let mut state = self.0.lock();
-        let position = state.refused.iter().position(|refused| refused == channel);
+    /// Whether this join was refused; answers so once.
+    pub(crate) fn was_refused(&self, join: Ticket) -> bool {
+        let mut state = self.state.lock();
+        let position = state.refused.iter().position(|refused| *refused == join);
         position.map(|index| state.refused.swap_remove(index)).is_some()
     }
 
     /// The connection is removed: only completions are left.
     pub(crate) fn close(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.phase = Phase::Gone;
         state.refused = Vec::new();
         state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
@@ -178,7 +214,7 @@ impl Outbox {
 
     /// Whether nothing waits and nobody is delivering.
     pub(crate) fn is_idle(&self) -> bool {
-        let state = self.0.lock();
+        let state = self.state.lock();
         !state.claimed && state.entries.is_empty()
     }
 }
@@ -202,13 +238,13 @@ mod tests {
     use super::*;
 
     fn join(name: &str) -> Entry {
-        Entry::Join(name.into())
+        Entry::Join { channel: name.into(), ticket: 1 }
     }
 
     fn joined(outbox: &Outbox) -> Vec<String> {
         std::iter::from_fn(|| outbox.next())
             .map(|(entry, _)| match entry {
-                Entry::Join(channel) => channel.to_string(),
+                Entry::Join { channel, .. } => channel.to_string(),
                 Entry::Disconnect { message, .. } => format!("disconnect: {message}"),
                 _ => "other".into(),
             })
@@ -272,14 +308,19 @@ mod tests {
             assert_ne!(outbox.append(join("x")), Appended::Overflow);
         }
         assert_eq!(outbox.append(join("one too many")), Appended::Overflow);
+        assert!(outbox.has_overflowed());
         assert_eq!(joined(&outbox), ["disconnect: too much is waiting for this connection"]);
     }
 
     #[test]
     fn a_refused_join_is_told_once() {
-        let (outbox, channel) = (Outbox::default(), Channel::from("c"));
-        outbox.refuse(channel.clone());
-        assert!(outbox.was_refused(&channel));
-        assert!(!outbox.was_refused(&channel));
+        let outbox = Outbox::default();
+        let (_, first) = outbox.append_join("c".into());
+        let (_, second) = outbox.append_join("c".into());
+        assert!(outbox.is_joining("c") && !outbox.is_joining("d"));
+        outbox.refuse(second);
+        assert!(!outbox.was_refused(first));
+        assert!(outbox.was_refused(second));
+        assert!(!outbox.was_refused(second));
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
 use kuzzle_kernel::{Channel, Listener, Payload, Response};
 use parking_lot::Mutex;
@@ -11,13 +12,17 @@ use serde_json::Value;
 
 use super::Host;
 use super::abi::{Completion, Functions, Instance, Tables};
-use super::calls::{Call, Function};
+use super::calls::{self, Call, Function};
 use super::connections::Handle;
 use super::outbox::DisconnectReason;
 use super::queue::{Queue, Work};
+use super::shutdown::wait;
 use crate::installation::OnPanic;
 
 pub use super::abi::Failure;
+
+/// A protocol gets this long for its `shutdown` even if the deadline is nearer.
+pub(crate) const LEAST: Duration = Duration::from_millis(100);
 
 /// What becomes of a protocol, in this order; a fault skips to `Stopped`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -113,15 +118,15 @@ impl Protocol {
 
     /// Takes a protocol that could not be initialised or started out of service.
     pub fn withdraw(&'static self) {
-        let state = self.state();
-        if self.advance(State::Stopped) && state == State::Initialised {
+        let before = self.state.fetch_max(State::Stopped as u8, Ordering::SeqCst);
+        if before == State::Initialised as u8 {
             self.queue.push(Work::Stop);
         }
     }
 
     /// Goes on to a later state; `false` if it was there already or further.
     pub(crate) fn advance(&self, to: State) -> bool {
-        self.state.fetch_max(to as u8, Ordering::AcqRel) < to as u8
+        self.state.fetch_max(to as u8, Ordering::SeqCst) < to as u8
     }
 
     /// Whether it may be called: initialised, and neither stopped nor shut down.
@@ -193,9 +198,11 @@ impl Protocol {
         self.judge(Function::Completion, status);
     }
 
-    /// Calls `shutdown`, if the protocol has it. Afterwards its host functions answer SHUTDOWN.
-    pub(crate) fn shutdown(&self, deadline_ms: u32) {
-        if self.state.swap(State::Shutdown as u8, Ordering::AcqRel) == State::Shutdown as u8 {
+    /// Calls `shutdown`, if the protocol has it, when the calls that had begun have returned; within
+    /// `patience`. Afterwards its host functions answer SHUTDOWN.
+    pub(crate) fn shutdown(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        if self.state.swap(State::Shutdown as u8, Ordering::SeqCst) == State::Shutdown as u8 {
             return;
         }
         let Some(instance) = self.instance.get() else { return };
@@ -203,8 +210,10 @@ impl Protocol {
             tracing::error!(protocol = %self.name, "not shut down: its init or start is still running");
             return;
         };
+        wait(deadline, || !calls::running().iter().any(|(index, _)| *index == self.index));
         let _call = Call::enter(self.index, Function::Shutdown);
-        let status = self.functions.shutdown(instance, deadline_ms);
+        let left = deadline.saturating_duration_since(Instant::now()).max(LEAST);
+        let status = self.functions.shutdown(instance, left.as_millis() as u32);
         if status != 0 {
             tracing::warn!(protocol = %self.name, status, "shutdown failed");
         }
@@ -223,12 +232,13 @@ impl Protocol {
 
     /// Makes one call, if the protocol serves; whether it was made and succeeded.
     fn call(&'static self, function: Function, call: impl FnOnce(&Instance) -> i32) -> bool {
-        if !self.serves() {
-            return false;
-        }
         let Some(instance) = self.instance.get() else { return false };
         let status = {
             let _call = Call::enter(self.index, function);
+            // Only now: `shutdown` waits for the calls that it sees.
+            if !self.serves() {
+                return false;
+            }
             call(instance)
         };
         self.judge(function, status)

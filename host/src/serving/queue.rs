@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use kuzzle_kernel::{Channel, Payload};
 use parking_lot::{Condvar, Mutex};
@@ -25,8 +26,13 @@ pub(crate) enum Work {
     Drain(Arc<Connection>),
     /// Go on draining under a claim that is passed on.
     GoOn(Arc<Connection>),
-    /// The protocol is stopped: end its connections, then shut it down.
+    /// The protocol is stopped: end its connections.
     Stop,
+    /// Shut it down when the last of these has its answers, or at this time.
+    End {
+        ending: Vec<Arc<Connection>>,
+        until: Instant,
+    },
 }
 
 #[derive(Default)]

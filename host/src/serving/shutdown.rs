@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::abi;
 use super::outbox::DisconnectReason;
-use super::protocol::{Protocol, State};
+use super::protocol::{LEAST, Protocol, State};
 use super::{Function, Host, calls, spawn, turn};
 
 /// How a shutdown ended.
@@ -18,8 +18,6 @@ pub enum Outcome {
     Late(Vec<String>),
 }
 
-/// A protocol gets this long for its `shutdown` even if the deadline is nearer.
-const LEAST: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(1);
 
 impl Host {
@@ -33,10 +31,13 @@ impl Host {
         if !wait(deadline, || self.kernel.running_requests() == 0) {
             late.push(format!("{} running requests", self.kernel.running_requests()));
         }
+        // Notifications that are on their way arrive, unless a protocol is far behind.
+        wait(Instant::now() + timeout / 2, || self.queues_are_idle());
+        self.closing.store(true, Ordering::Release);
         for connection in self.connections.all(None) {
             turn::disconnect(&connection, DisconnectReason::Shutdown, "the server is shutting down");
         }
-        if !wait(deadline, || self.is_quiet()) {
+        if !wait(deadline - timeout / 4, || self.is_quiet()) {
             late.extend(self.noises());
         }
         for protocol in self.protocols().iter().rev() {
@@ -46,10 +47,10 @@ impl Host {
             let left = deadline.saturating_duration_since(Instant::now()).max(LEAST);
             let (done, is_done) = mpsc::channel();
             spawn("kuzzle-shutdown", move || {
-                protocol.shutdown(left.as_millis() as u32);
+                protocol.shutdown(left);
                 let _ = done.send(());
             });
-            if is_done.recv_timeout(left).is_err() {
+            if is_done.recv_timeout(left + LEAST).is_err() {
                 late.push(format!("shutdown of protocol \"{}\"", protocol.name));
             }
         }
@@ -60,15 +61,19 @@ impl Host {
 
     /// Whether nothing is on its way to a protocol and no protocol is being called.
     fn is_quiet(&self) -> bool {
-        self.protocols().iter().all(|protocol| protocol.queue.is_idle())
+        self.queues_are_idle()
             && self.connections.all(None).iter().all(|connection| connection.outbox.is_idle())
             && self.calls().next().is_none()
     }
 
+    fn queues_are_idle(&self) -> bool {
+        self.protocols().iter().all(|protocol| protocol.queue.is_idle())
+    }
+
     /// The calls that are running: which protocol, which function. An `init` or `start` that hangs
-    /// is not waited for.
+    /// is not waited for, nor answers to what protocols go on asking.
     fn calls(&self) -> impl Iterator<Item = (&'static Protocol, Function)> {
-        let awaited = |function| !matches!(function, Function::Init | Function::Start);
+        let awaited = |function| !matches!(function, Function::Init | Function::Start | Function::Completion);
         let running = calls::running().into_iter().filter(move |(_, function)| awaited(*function));
         running.filter_map(|(index, function)| {
             let protocol = self.protocols().iter().find(|protocol| protocol.index == index)?;
@@ -89,7 +94,8 @@ impl Host {
     }
 }
 
-fn wait(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
+/// Waits for a condition until the deadline; whether it came true.
+pub(super) fn wait(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
     loop {
         if condition() {
             return true;

@@ -7,13 +7,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload, Response};
 
 use super::Host;
 use super::abi::Completion;
 use super::connections::{Connection, Handle};
-use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry};
+use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry, Outbox, Ticket};
 use super::protocol::{Protocol, State};
 use super::queue::Work;
 
@@ -52,6 +53,16 @@ pub(crate) struct Turn {
     /// Of the outermost turn on this thread.
     place: Where,
     outermost: bool,
+    /// The join that the kernel has appended last.
+    join: Option<Ticket>,
+    /// What to tell in the log, once the kernel has returned: it holds a lock.
+    told: Vec<Told>,
+}
+
+/// Something for the log.
+enum Told {
+    Overflow(Arc<Connection>),
+    Dropped(&'static Protocol),
 }
 
 impl Turn {
@@ -66,13 +77,21 @@ impl Turn {
     }
 
     fn begin(host: &'static Host, place: Where) -> Self {
-        THREAD.with(|thread| match thread.place.get() {
+        let begun = THREAD.try_with(|thread| match thread.place.get() {
             Where::Nowhere => {
                 thread.place.set(place);
-                Self { host, place, outermost: true }
+                (place, true)
             }
-            lasting => Self { host, place: lasting, outermost: false },
-        })
+            lasting => (lasting, false),
+        });
+        // A thread that is ending can keep nothing: all goes through the queues.
+        let (place, outermost) = begun.unwrap_or((Where::Outside, true));
+        Self { host, place, outermost, join: None, told: Vec::new() }
+    }
+
+    /// The join that the request just executed has appended.
+    pub(crate) fn take_join(&mut self) -> Option<Ticket> {
+        self.join.take()
     }
 
     /// Whether the protocol's functions may be called on this thread.
@@ -90,6 +109,7 @@ impl Turn {
         };
         while let Some(due) = THREAD.with(|thread| thread.due.borrow_mut().pop_front()) {
             match due {
+                Due::Broadcast { .. } if self.host.is_closing() => {}
                 Due::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
                 Due::Drain(connection) => self.drain(&connection),
             }
@@ -104,7 +124,9 @@ impl Turn {
             self.answer(connection, answer, delivery);
             self.release(connection);
         } else {
-            outbox.append(Entry::Complete(Box::new(answer)));
+            if outbox.append(Entry::Complete(Box::new(answer))) == Appended::Overflow {
+                self.told.push(Told::Overflow(connection.clone()));
+            }
             self.drain(connection);
         }
     }
@@ -147,9 +169,9 @@ impl Turn {
         match entry {
             Entry::Complete(answer) => self.answer(connection, *answer, delivery),
             _ if delivery == Delivery::Dropped => {}
-            Entry::Join(channel) => {
+            Entry::Join { channel, ticket } => {
                 if !protocol.join_channel(handle, &channel) {
-                    connection.outbox.refuse(channel.clone());
+                    connection.outbox.refuse(ticket);
                     self.host.kernel.join_refused(handle.id(), &channel, self);
                 }
             }
@@ -163,13 +185,13 @@ impl Turn {
     }
 
     fn answer(&mut self, connection: &Arc<Connection>, answer: Answer, delivery: Delivery) {
-        let Answer { completion, mut response } = answer;
+        let Answer { completion, mut response, join } = answer;
         if delivery == Delivery::Dropped {
             response = self.host.kernel.dropped(None, &response.request_id);
-        } else if let Some(join) = response.pending_join.take()
-            && connection.outbox.was_refused(&join.channel)
+        } else if let (Some(pending), Some(ticket)) = (response.pending_join.take(), join)
+            && connection.outbox.was_refused(ticket)
         {
-            response = *join.refused;
+            response = *pending.refused;
         }
         self.complete_with(connection.protocol, completion, &response);
     }
@@ -196,15 +218,27 @@ impl Turn {
         }
     }
 
-    fn append(&self, connection: ConnectionId, entry: Entry) {
+    fn append(&mut self, connection: ConnectionId, append: impl FnOnce(&Outbox) -> Appended) {
         let Some(connection) = self.host.connections.find(Handle(connection.0)) else { return };
-        match connection.outbox.append(entry) {
+        match append(&connection.outbox) {
             Appended::First => self.schedule(&connection),
             Appended::Behind | Appended::Dropped => {}
-            Appended::Overflow => tracing::warn!(
-                protocol = %connection.protocol.name, connection = %connection.uuid,
-                "disconnected: too much is waiting for this connection"
-            ),
+            Appended::Overflow => self.told.push(Told::Overflow(connection)),
+        }
+    }
+
+    fn tell(&mut self) {
+        for told in self.told.drain(..) {
+            match told {
+                Told::Overflow(connection) => tracing::warn!(
+                    protocol = %connection.protocol.name, connection = %connection.uuid,
+                    "disconnected: too much is waiting for this connection"
+                ),
+                Told::Dropped(protocol) => tracing::warn!(
+                    protocol = %protocol.name, dropped = protocol.queue.dropped(),
+                    "broadcasts are dropped: the protocol is too slow"
+                ),
+            }
         }
     }
 }
@@ -221,13 +255,17 @@ impl Drop for Turn {
     fn drop(&mut self) {
         if self.outermost {
             self.deliver();
-            THREAD.with(|thread| thread.place.set(Where::Nowhere));
+            let _ = THREAD.try_with(|thread| thread.place.set(Where::Nowhere));
         }
+        self.tell();
     }
 }
 
 impl Outbound for Turn {
     fn broadcast(&mut self, channels: Arc<[Channel]>, payload: Payload) {
+        if self.host.is_closing() {
+            return;
+        }
         for protocol in self.host.protocols() {
             if !protocol.serves() {
             } else if self.may_call(protocol) {
@@ -236,29 +274,39 @@ impl Outbound for Turn {
             } else if !protocol.queue.broadcast(channels.clone(), payload.clone())
                 && protocol.queue.dropped().is_power_of_two()
             {
-                tracing::warn!(
-                    protocol = %protocol.name, dropped = protocol.queue.dropped(),
-                    "broadcasts are dropped: the protocol is too slow"
-                );
+                self.told.push(Told::Dropped(protocol));
             }
         }
     }
 
     fn notify(&mut self, connection: ConnectionId, channels: Arc<[Channel]>, payload: Payload) {
-        self.append(connection, Entry::Notify { channels, payload });
+        self.append(connection, |outbox| outbox.append(Entry::Notify { channels, payload }));
     }
 
     fn join(&mut self, connection: ConnectionId, channel: &Channel) {
-        self.append(connection, Entry::Join(channel.clone()));
+        let mut join = None;
+        self.append(connection, |outbox| {
+            let (appended, ticket) = outbox.append_join(channel.clone());
+            join = Some(ticket);
+            appended
+        });
+        self.join = join;
     }
 
     fn leave(&mut self, connection: ConnectionId, channel: &Channel) {
-        self.append(connection, Entry::Leave(channel.clone()));
+        self.append(connection, |outbox| outbox.append(Entry::Leave(channel.clone())));
     }
 
     fn disconnect(&mut self, connection: ConnectionId, message: &str) {
         let reason = DisconnectReason::Requested;
-        self.append(connection, Entry::Disconnect { reason, message: message.into() });
+        self.append(connection, |outbox| {
+            outbox.append(Entry::Disconnect { reason, message: message.into() })
+        });
+    }
+
+    fn is_joining(&self, connection: ConnectionId, channel: &str) -> bool {
+        let connection = self.host.connections.find(Handle(connection.0));
+        connection.is_some_and(|connection| connection.outbox.is_joining(channel))
     }
 }
 
@@ -268,22 +316,33 @@ pub(crate) fn serve_queue(protocol: &'static Protocol) {
         for work in protocol.queue.take() {
             let mut turn = Turn::begin(protocol.host, Where::Queue(protocol));
             match work {
+                Work::Broadcast { .. } if protocol.host.is_closing() => {}
                 Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
                 Work::Drain(connection) => turn.drain(&connection),
                 Work::GoOn(connection) => turn.go_on(&connection),
                 Work::Stop => {
-                    for connection in protocol.host.connections.all(Some(protocol)) {
-                        if protocol.host.connections.remove(connection.handle, protocol).is_some() {
-                            turn.removed(&connection);
-                        }
+                    let mut ending = protocol.host.connections.all(Some(protocol));
+                    ending.retain(|connection| {
+                        protocol.host.connections.remove(connection.handle, protocol).is_some()
+                    });
+                    ending.iter().for_each(|connection| turn.removed(connection));
+                    let until = Instant::now() + STOPPED_PATIENCE;
+                    protocol.queue.push(Work::End { ending, until });
+                }
+                Work::End { mut ending, until } => {
+                    // Requests that were accepted are answered before the protocol is over.
+                    ending.retain(|connection| !connection.outbox.is_idle());
+                    if ending.is_empty() || Instant::now() >= until {
+                        protocol.shutdown(STOPPED_PATIENCE);
+                    } else {
+                        std::thread::sleep(Duration::from_millis(1));
+                        protocol.queue.push(Work::End { ending, until });
                     }
-                    turn.deliver();
-                    protocol.shutdown(STOPPED_DEADLINE_MS);
                 }
             }
         }
     }
 }
 
-/// How long a protocol that was stopped after a fault may take for its `shutdown`, in milliseconds.
-const STOPPED_DEADLINE_MS: u32 = 5_000;
+/// How long a protocol that was stopped after a fault may take to answer, and then for its `shutdown`.
+const STOPPED_PATIENCE: Duration = Duration::from_secs(5);

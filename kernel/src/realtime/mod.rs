@@ -203,7 +203,8 @@ impl Realtime {
         }
     }
 
-    /// Takes the connection out of a channel that it could not enter.
+    /// Takes the connection out of a channel that it could not enter, unless it has asked to enter it again
+    /// meanwhile: then that decides.
     pub(crate) fn join_refused(
         &self,
         connection: ConnectionId,
@@ -213,6 +214,9 @@ impl Realtime {
     ) {
         let Some(room_id) = channel::room_id(channel) else { return };
         let mut guard = self.state.write();
+        if outbound.is_joining(connection, channel) {
+            return;
+        }
         let state = &mut *guard;
         let Some(own_rooms) = state.connections.get_mut(&connection) else { return };
         let Some(room) = state.rooms.get_mut(room_id) else { return };
