@@ -2,8 +2,13 @@
 //!
 //! Which libraries are found, and where, only the dynamic loader knows. It is asked in trace mode, in
 //! a child process: then it maps the library and what it needs, tells, and runs none of their code.
+//!
+//! The loader takes the library for one that is preloaded into this host's own program, as it will be
+//! loaded into it. It must never take the library for the program: of a program it loads the libraries
+//! that are named to audit it (`DT_AUDIT`, `DT_DEPAUDIT`) and runs them, in trace mode, too.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -74,8 +79,23 @@ impl Loader {
     /// What the loader says about the libraries that would be loaded.
     fn trace(&self, path: &Path) -> Result<String, String> {
         let program = self.program.as_ref().ok_or("this program was started without a dynamic loader")?;
+        if self.libc.is_none() {
+            // Others do not know this trace mode: they would run the library's constructors.
+            return Err("only the dynamic loader of glibc can be asked".to_owned());
+        }
         let mut command = Command::new(program);
-        command.arg(path).env_clear().env("LD_TRACE_LOADED_OBJECTS", "1");
+        // The program of this process, even if its file has been replaced meanwhile.
+        command.arg(format!("/proc/{}/exe", std::process::id()));
+        command.env_clear().env("LD_TRACE_LOADED_OBJECTS", "1");
+        if is_plain(path.as_os_str()) {
+            command.env("LD_PRELOAD", path);
+        } else {
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name().filter(|name| is_plain(name)))
+            else {
+                return Err("its name has characters that separate names for the dynamic loader".to_owned());
+            };
+            command.current_dir(folder).env("LD_PRELOAD", Path::new(".").join(name));
+        }
         if let Some(paths) = std::env::var_os("LD_LIBRARY_PATH") {
             command.env("LD_LIBRARY_PATH", paths);
         }
@@ -99,6 +119,14 @@ impl Loader {
             Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
         }
     }
+}
+
+/// Whether the loader takes a text for one name, and for no other.
+fn is_plain(name: &OsStr) -> bool {
+    !name
+        .as_encoded_bytes()
+        .iter()
+        .any(|byte| matches!(byte, b':' | b'$' | b'%') || byte.is_ascii_whitespace())
 }
 
 /// Reads the loader's answer: `libq.so.1 => not found`, a line a library.

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use kuzzle_host::config;
 use kuzzle_host::installation::{Entry, Survey, survey};
@@ -72,6 +73,102 @@ pub(crate) fn compile(code: &str, options: &[&str], output: &Path) {
     let result = command.args(options).output().unwrap();
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     fs::remove_file(source).unwrap();
+}
+
+/// The bytes of [`minimal`] as a library, compiled once.
+pub(crate) fn good() -> &'static [u8] {
+    static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
+    GOOD.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let library = folder.path().join("good.so");
+        compile(&minimal(), &["-shared"], &library);
+        fs::read(library).unwrap()
+    })
+}
+
+/// Where things are in a healthy ELF64 library, to damage them.
+pub(crate) struct Elf<'b>(pub(crate) &'b [u8]);
+
+impl Elf<'_> {
+    pub(crate) const LOAD: u32 = 1;
+    pub(crate) const DYNAMIC: u32 = 2;
+    pub(crate) const STRTAB: u64 = 5;
+    pub(crate) const SYMTAB: u64 = 6;
+    pub(crate) const RELA: u64 = 7;
+    pub(crate) const STRSZ: u64 = 10;
+    pub(crate) const GNU_HASH: u64 = 0x6fff_fef5;
+
+    fn number(&self, at: usize, length: usize) -> u64 {
+        self.0[at..at + length].iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    pub(crate) fn u64(&self, at: usize) -> u64 {
+        self.number(at, 8)
+    }
+
+    fn all_segments(&self) -> impl Iterator<Item = usize> {
+        let (start, count) = (self.u64(32) as usize, self.number(56, 2) as usize);
+        (0..count).map(move |index| start + 56 * index)
+    }
+
+    /// Where the program headers of one type are.
+    pub(crate) fn segments(&self, kind: u32) -> Vec<usize> {
+        self.all_segments().filter(|at| self.number(*at, 4) == u64::from(kind)).collect()
+    }
+
+    /// Where the entry of the dynamic segment with this tag is.
+    pub(crate) fn dynamic(&self, tag: u64) -> Option<usize> {
+        let segment = self.segments(Self::DYNAMIC)[0];
+        let (start, length) = (self.u64(segment + 8) as usize, self.u64(segment + 32) as usize);
+        (start..start + length).step_by(16).find(|at| self.u64(*at) == tag)
+    }
+
+    fn offset(&self, address: u64) -> usize {
+        let of = |segment: usize| {
+            let within = address.checked_sub(self.u64(segment + 16))?;
+            (within < self.u64(segment + 32)).then(|| (self.u64(segment + 8) + within) as usize)
+        };
+        self.segments(Self::LOAD).into_iter().find_map(of).unwrap()
+    }
+
+    fn table(&self, tag: u64) -> Option<usize> {
+        Some(self.offset(self.u64(self.dynamic(tag)? + 8)))
+    }
+
+    /// Where the dynamic symbol of this name is.
+    pub(crate) fn symbol(&self, name: &str) -> usize {
+        let (symbols, strings) = (self.table(Self::SYMTAB).unwrap(), self.table(Self::STRTAB).unwrap());
+        let is_named = |at: &usize| {
+            let text = &self.0[strings + self.number(*at, 4) as usize..];
+            text.strip_prefix(name.as_bytes()).is_some_and(|rest| rest[0] == 0)
+        };
+        (symbols..strings).step_by(24).find(is_named).unwrap()
+    }
+
+    /// Where the note is.
+    pub(crate) fn note(&self) -> usize {
+        self.offset(self.u64(self.symbol("kuzzle_protocol_abi") + 8))
+    }
+
+    /// Where headers, tables and their entries begin and end.
+    pub(crate) fn boundaries(&self) -> Vec<usize> {
+        let mut all = vec![0, 4, 16, 20, 64, self.note(), self.note() + 28, self.0.len()];
+        for segment in self.all_segments() {
+            let start = self.u64(segment + 8) as usize;
+            all.extend([segment, segment + 56, start, start + self.u64(segment + 32) as usize]);
+        }
+        let (sections, count) = (self.u64(40) as usize, self.number(60, 2) as usize);
+        all.extend((0..=count).map(|index| sections + 64 * index));
+        for tag in [Self::SYMTAB, Self::STRTAB, Self::GNU_HASH, Self::RELA] {
+            all.extend(self.dynamic(tag).into_iter().flat_map(|at| [at, at + 16]));
+            all.extend(self.table(tag));
+        }
+        let symbols = self.table(Self::SYMTAB).unwrap();
+        all.extend((0..8).map(|index| symbols + 24 * index));
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
 }
 
 /// An installation.

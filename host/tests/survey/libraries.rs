@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use kuzzle_host::installation::Status;
+use serde_json::json;
 
 use crate::home::{Home, compile, entry, has_cc, ids, minimal, set, with_note};
 
@@ -239,40 +240,6 @@ fn warns_of_many_exports_and_of_shared_cpp_statics() {
 }
 
 #[test]
-fn answers_for_every_damaged_library() {
-    if !has_cc("answers_for_every_damaged_library") {
-        return;
-    }
-    let home = Home::new();
-    home.compiled("p", &minimal(), &[]);
-    let good = fs::read(home.library("p")).unwrap();
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move || {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        random
-    };
-    for round in 0..400 {
-        let mut bytes = good.clone();
-        for _ in 0..=next() % 8 {
-            // Mostly in the headers and tables, where it hurts.
-            let range = if next() % 3 == 0 { bytes.len() } else { 0x800.min(bytes.len()) };
-            let at = next() as usize % range;
-            bytes[at] = next() as u8;
-        }
-        if round % 5 == 0 {
-            bytes.truncate(next() as usize % bytes.len());
-        }
-        fs::write(home.library("p"), &bytes).unwrap();
-        let survey = home.survey();
-        let entry = entry(&survey, "p");
-        assert_eq!(entry.candidate.is_none(), entry.status == Status::Refused);
-        assert_eq!(entry.status == Status::Refused, entry.diagnostics.iter().any(|found| found.is_error()));
-    }
-}
-
-#[test]
 fn a_library_with_very_many_symbols_and_sections_is_answered_for_soon() {
     if !has_cc("a_library_with_very_many_symbols_and_sections_is_answered_for_soon") {
         return;
@@ -308,4 +275,68 @@ fn accepts_long_names_of_other_symbols() {
     let name = format!("_Z{}", "a".repeat(10_000));
     home.compiled("p", &format!("{}\nKUZZLE_EXPORT int {name};", minimal()), &[]);
     assert_eq!(home.ids("p"), set([]));
+}
+
+#[test]
+fn names_every_library_that_is_needed_and_not_installed() {
+    if !has_cc("names_every_library_that_is_needed_and_not_installed") {
+        return;
+    }
+    let home = Home::new();
+    let needed = home.path().join("libneeded-here.so");
+    compile("int needed_here;", &["-shared", "-Wl,-soname,libneeded-here.so"], &needed);
+    let needy = ["-Wl,--no-as-needed", needed.to_str().unwrap()];
+    home.compiled("missing", &minimal(), &needy);
+    home.compiled("beside", &minimal(), &[&needy[..], &["-Wl,-rpath,$ORIGIN"]].concat());
+    home.compiled("with space", &minimal(), &[&needy[..], &["-Wl,-rpath,$ORIGIN"]].concat());
+    for name in ["beside", "with space"] {
+        fs::rename(home.library(name), home.folder(name).join("libp.so")).unwrap();
+        fs::copy(&needed, home.folder(name).join("libneeded-here.so")).unwrap();
+        home.manifest(name, &json!({ "name": name.replace(' ', ""), "kuzzleVersion": "2", "main": "p" }));
+    }
+    let survey = home.survey();
+    let missing = entry(&survey, "missing");
+    assert_eq!(ids(missing), set(["protocol.library.missing_dependency"]));
+    assert_eq!(missing.diagnostics[0].expected.as_deref(), Some("libneeded-here.so"));
+    assert!(missing.diagnostics[0].is_error());
+    assert_eq!(ids(entry(&survey, "beside")), set([]));
+    assert_eq!(ids(entry(&survey, "with space")), set([]));
+}
+
+#[test]
+fn nothing_that_a_library_names_to_audit_is_run() {
+    if !has_cc("nothing_that_a_library_names_to_audit_is_run") {
+        return;
+    }
+    let home = Home::new();
+    let (auditor, witness) = (home.path().join("libauditor.so"), home.path().join("witness"));
+    let code = format!(
+        "#include <stdio.h>\nstatic void ran(void) {{ FILE *file = fopen({witness:?}, \"w\"); if (file) fclose(file); }}\n\
+         __attribute__((constructor)) static void constructor(void) {{ ran(); }}\n\
+         __attribute__((visibility(\"default\"))) unsigned la_version(unsigned version) {{ ran(); return version; }}\n"
+    );
+    compile(&code, &["-shared"], &auditor);
+    for option in ["audit", "depaudit"] {
+        let named = format!("-Wl,--{option}={}", auditor.display());
+        // Something needed that this process has not loaded, or the loader is not asked.
+        home.compiled(option, &minimal(), &["-Wl,--no-as-needed", auditor.to_str().unwrap(), &named]);
+    }
+    home.survey();
+    assert!(!witness.exists());
+}
+
+#[test]
+fn warns_of_a_protocol_that_can_not_contain_its_panics() {
+    if !has_cc("warns_of_a_protocol_that_can_not_contain_its_panics") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("p", &minimal(), &[]);
+    let mut bytes = fs::read(home.library("p")).unwrap();
+    let note = bytes.windows(8).position(|window| window == b"KZPROTO1").unwrap();
+    bytes[note + 16] |= 2;
+    fs::write(home.library("p"), bytes).unwrap();
+    let survey = home.survey();
+    assert_eq!(ids(entry(&survey, "p")), set(["protocol.abi.panic_abort"]));
+    assert_eq!(entry(&survey, "p").status, Status::Ok);
 }

@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 #![allow(missing_docs, reason = "a test has no public items")]
 
+mod corpus;
 mod entries;
 mod home;
 mod ids;
 mod libraries;
 mod manifests;
+mod zoo;

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use kuzzle_host::installation::Status;
+use kuzzle_host::config;
+use kuzzle_host::installation::target::Surroundings;
+use kuzzle_host::installation::{Status, survey_in};
 use serde_json::{Value, json};
 
-use crate::home::{Home, entry, has_cc, ids, minimal, set};
+use crate::home::{Home, entry, good, has_cc, ids, minimal, set};
 
 const LIBRARY_MISSING: &str = "protocol.library.not_found";
 
@@ -166,4 +168,192 @@ fn a_pinned_library_must_be_that_one() {
     assert_eq!(status(&home, &pinned(&right)), (Status::Ok, vec![]));
     let wrong = "0".repeat(64);
     assert_eq!(status(&home, &pinned(&wrong)), (Status::Refused, vec!["protocol.trust.checksum_mismatch"]));
+}
+
+#[test]
+fn every_property_is_checked_for_every_wrong_type() {
+    let usual = json!({ "name": "p", "kuzzleVersion": "2" });
+    let values = [
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(-1.5),
+        json!(""),
+        json!("\u{0}"),
+        json!([]),
+        json!({}),
+        json!([[]]),
+    ];
+    for property in
+        ["name", "kuzzleVersion", "main", "version", "description", "sections", "config", "sha256"]
+    {
+        for value in &values {
+            let mut manifest = usual.clone();
+            manifest[property] = value.clone();
+            let expected: &[&str] = match (property, value) {
+                ("name", Value::Null) => &["plugin.manifest.missing_name"],
+                ("name", _) => &["plugin.manifest.invalid_name_type"],
+                ("kuzzleVersion", Value::Null) => &["plugin.manifest.missing_version"],
+                ("kuzzleVersion", _) => &["plugin.manifest.invalid_version"],
+                ("version" | "description", Value::String(_)) => &[],
+                ("main" | "config" | "sha256", Value::Object(_)) => &[],
+                _ => &["plugin.manifest.invalid_property"],
+            };
+            assert_eq!(told(manifest.to_string().as_bytes()), expected, "{manifest}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_within_properties_is_checked_too() {
+    let long = "x".repeat(1 << 10);
+    for (property, value) in [
+        ("sections", json!([1])),
+        ("sections", json!(["a", null])),
+        ("sections", json!([""])),
+        ("sections", json!(["a", "a"])),
+        ("sections", json!(["a\nb"])),
+        ("main", json!({ "linux_amd64": 1, "linux_arm64": 1 })),
+        ("main", json!({ "windows_amd64": "C/../../x.dll" })),
+        ("main", json!("..")),
+        ("main", json!(".")),
+        ("main", json!("p/")),
+        ("main", json!("a/../../p")),
+        ("main", json!("a/b/../../../p/libp.so")),
+        ("main", json!("p\u{0}.so")),
+        ("sha256", json!(long)),
+        ("sha256", json!("g".repeat(64))),
+        ("sha256", json!({ "linux_amd64": [] })),
+        ("sha256", json!({ "libp.so": "0" })),
+        ("sha256", json!({ "../libp.so": "0".repeat(64) })),
+        ("config", json!({ "$ref": "#" })),
+        ("config", json!({ "properties": { "a": { "type": "text" } } })),
+        ("config", json!({ "pattern": "(" })),
+        ("config", json!({ "pattern": "((a{1000}){1000}){1000}" })),
+        ("config", json!({ "minLength": -1 })),
+        ("config", json!({ "enum": [] })),
+        ("config", json!({ "items": [] })),
+    ] {
+        let mut manifest = json!({ "name": "p", "kuzzleVersion": "2" });
+        manifest[property] = value;
+        assert_eq!(told(manifest.to_string().as_bytes()), ["plugin.manifest.invalid_property"], "{manifest}");
+    }
+}
+
+#[test]
+fn the_bounds_of_a_manifest_are_exact() {
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+        format!("{{\"name\":\"p\",\"kuzzleVersion\":\"2\",\"description\":{open}{close}}}")
+    };
+    assert_eq!(told(nested(128).as_bytes()), ["plugin.manifest.invalid_property"]);
+    assert_eq!(told(nested(129).as_bytes()), ["plugin.manifest.cannot_load"]);
+    let sized = |bytes: usize| {
+        let text = "{\"name\":\"p\",\"kuzzleVersion\":\"2\"}";
+        format!("{text}{}", " ".repeat(bytes - text.len()))
+    };
+    assert_eq!(told(sized(1 << 20).as_bytes()), [""; 0]);
+    assert_eq!(told(sized((1 << 20) + 1).as_bytes()), ["plugin.manifest.cannot_load"]);
+    let home = Home::new();
+    home.add("p");
+    let large = fs::File::create(home.folder("p").join("manifest.json")).unwrap();
+    large.set_len(50 << 20).unwrap();
+    assert_eq!(home.ids("p"), set(["plugin.manifest.cannot_load", LIBRARY_MISSING]));
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let deep = format!("{}1{}", open.repeat(120_000), close.repeat(120_000));
+        assert_eq!(told(deep.as_bytes()), ["plugin.manifest.cannot_load"]);
+    }
+    for bytes in
+        [&b"\xff\xfe{\0}\0"[..], b"\xef\xbb\xbf", b"\xef\xbb\xbf\xef\xbb\xbf{}", b"\0", b"// no\n{}", b"{,}"]
+    {
+        assert_eq!(told(bytes), ["plugin.manifest.cannot_load"], "{bytes:?}");
+    }
+}
+
+#[test]
+fn ranges_are_compared_with_other_hosts_as_npm_does() {
+    let home = Home::new();
+    home.add("p");
+    let config = config::load(home.path(), []).unwrap();
+    let mismatch = "plugin.manifest.version_mismatch";
+    let missing = "plugin.manifest.missing_version";
+    let invalid = "plugin.manifest.invalid_version";
+    for (running, range, expected) in [
+        ("2.56.0", None, &[missing][..]),
+        ("3.0.0", None, &[missing, mismatch]),
+        ("1.9.9", None, &[missing, mismatch]),
+        ("3.0.0-rc.1", None, &[missing, mismatch]),
+        ("3.0.0", Some(">=2.0.0 <3.0.0"), &[mismatch]),
+        ("3.0.0", Some(">=2.0.0"), &[]),
+        ("2.57.0-beta.1", Some(">=2.0.0 <3.0.0"), &[mismatch]),
+        ("2.57.0-beta.1", Some("*"), &[mismatch]),
+        ("2.57.0-beta.1", Some(">=2.57.0-alpha.1 <3.0.0"), &[]),
+        ("2.57.0-beta.1", Some("2.57.0-beta.1"), &[]),
+        ("2.56.0", Some("2.56.0-beta.1"), &[mismatch]),
+        ("2.56.0", Some("two"), &[invalid]),
+        ("2.56.0", Some(">=2.0.0 && <3.0.0"), &[invalid]),
+        ("2.56.0", Some("2.0.0.0"), &[invalid]),
+    ] {
+        let mut manifest = json!({ "name": "p", "kuzzleVersion": range });
+        if range.is_none() {
+            manifest.as_object_mut().unwrap().remove("kuzzleVersion");
+        }
+        home.manifest("p", &manifest);
+        let surroundings = Surroundings { kuzzle_version: running.to_owned(), ..Surroundings::default() };
+        let survey = survey_in(home.path(), &config, &surroundings);
+        let mut found = ids(entry(&survey, "p"));
+        assert!(found.remove(LIBRARY_MISSING));
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{range:?} on {running}");
+        let is_mild = |told: &&kuzzle_host::diagnostics::Diagnostic| told.id.as_str() == missing;
+        assert!(!entry(&survey, "p").diagnostics.iter().filter(is_mild).any(|told| told.is_error()));
+    }
+}
+
+#[test]
+fn a_main_that_leaves_by_a_link_is_refused_and_one_that_stays_is_not() {
+    if !has_cc("a_main_that_leaves_by_a_link_is_refused_and_one_that_stays_is_not") {
+        return;
+    }
+    let home = Home::new();
+    home.bytes("p", good());
+    fs::create_dir(home.path().join("outside")).unwrap();
+    fs::write(home.path().join("outside/libq.so"), good()).unwrap();
+    symlink("../../../outside", home.folder("p").join("out")).unwrap();
+    symlink("libp.so", home.folder("p").join("libs.so")).unwrap();
+    let with = |main: &str| json!({ "name": "p", "kuzzleVersion": "2", "main": main });
+    assert_eq!(status(&home, &with("libs.so")), (Status::Ok, vec![]));
+    assert_eq!(status(&home, &with("libp.so")), (Status::Ok, vec![]));
+    let refused = (Status::Refused, vec!["plugin.manifest.invalid_property"]);
+    assert_eq!(status(&home, &with("out/libq.so")), refused);
+    assert_eq!(status(&home, &with("out/../p")).0, Status::Refused);
+    let absolute = home.library("p");
+    assert_eq!(status(&home, &with(absolute.to_str().unwrap())).0, Status::Refused);
+}
+
+#[test]
+fn pins_are_of_platforms_and_of_files() {
+    if !has_cc("pins_are_of_platforms_and_of_files") {
+        return;
+    }
+    let home = Home::new();
+    home.bytes("p", good());
+    let output = Command::new("sha256sum").arg(home.library("p")).output().unwrap();
+    let right = String::from_utf8(output.stdout).unwrap()[..64].to_owned();
+    let wrong = "0".repeat(64);
+    let key = Surroundings::default().target.key;
+    let refused = (Status::Refused, vec!["protocol.trust.checksum_mismatch"]);
+    let fine = (Status::Ok, vec![]);
+    for (pins, expected) in [
+        (json!(right.to_uppercase()), &fine),
+        (json!({ &key: right }), &fine),
+        (json!({ &key: wrong }), &refused),
+        (json!({ "libp.so": right }), &fine),
+        (json!({ "libp.so": wrong }), &refused),
+        (json!({ "p": wrong }), &refused),
+        (json!({ "windows_arm64": wrong, "libother.so": wrong }), &fine),
+        (json!({}), &fine),
+    ] {
+        let manifest = json!({ "name": "p", "kuzzleVersion": "2", "sha256": pins });
+        assert_eq!(&status(&home, &manifest), expected, "{manifest}");
+    }
 }

@@ -312,10 +312,13 @@ impl<'data, R: ReadRef<'data>> Elf<'data, R> {
         let strings = self.strings().ok()?;
         let mut newest = None;
         let mut place = self.tag(elf::DT_VERNEED.0)?;
+        // Entries of a damaged table may lead back to themselves.
+        let mut left = MOST_NEEDED;
         for _ in 0..self.tag(elf::DT_VERNEEDNUM.0)?.min(MOST_NEEDED as u64) {
             let need: &elf::Verneed<NativeEndian> = self.item(place)?;
             let mut version_place = place.checked_add(need.vn_aux.get(E).into())?;
             for _ in 0..need.vn_cnt.get(E) {
+                left = left.checked_sub(1)?;
                 let version: &elf::Vernaux<NativeEndian> = self.item(version_place)?;
                 let name = string(strings, version.vna_name.get(E).into())?;
                 newest = newest.max(glibc_version(name));
