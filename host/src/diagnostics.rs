@@ -63,6 +63,8 @@ ids! {
     ConfigurationInvalidType = "core.configuration.invalid_type",
     /// A key that the host uses has a value out of its range.
     ConfigurationOutOfRange = "core.configuration.out_of_range",
+    /// A key that nobody reads, or a variable that sets nothing.
+    ConfigurationUnknownKey = "core.configuration.unknown_key",
     /// The manifest is absent, unreadable, too large, too deep, or no JSON object.
     ManifestCannotLoad = "plugin.manifest.cannot_load",
     /// The manifest has no `name`.

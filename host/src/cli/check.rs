@@ -4,24 +4,21 @@ use std::path::Path;
 
 use super::report::{self, Document};
 use super::{CheckOptions, CommandError, EXIT_OK, EXIT_REFUSED, Format, Output};
-use crate::{config, installation};
+use crate::config::{self, Sources};
+use crate::installation;
 
 /// Checks what is enabled below `home`, or only the folders that are named: status 0 or 78.
 ///
 /// # Errors
 /// None of its own: whatever is wrong is part of the result.
-pub fn run(home: &Path, options: &CheckOptions, out: &mut Output) -> Result<u8, CommandError> {
-    check(home, config::process_environment(), options, out)
-}
-
-fn check(
+pub fn run(
     home: &Path,
-    environment: impl IntoIterator<Item = (String, String)>,
+    sources: &Sources,
     options: &CheckOptions,
     out: &mut Output,
 ) -> Result<u8, CommandError> {
     let mut survey = if options.paths.is_empty() {
-        let (config, mut problems) = config::load_all(home, environment);
+        let (config, mut problems) = config::load_from(home, sources);
         let mut survey = installation::survey(home, &config);
         problems.append(&mut survey.diagnostics);
         survey.diagnostics = problems;
@@ -57,7 +54,7 @@ mod tests {
 
     fn run_in(home: &Path, options: &CheckOptions) -> (u8, String) {
         let mut out = Output::plain();
-        let status = check(home, [], options, &mut out).unwrap();
+        let status = run(home, &Sources::default(), options, &mut out).unwrap();
         (status, out.text)
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::names::{self, Folders};
 use super::report::count;
 use super::{CommandError, EXIT_OK, Format, ListOptions, Output};
-use crate::config;
+use crate::config::{self, Sources};
 use crate::diagnostics::{Diagnostic, Id, Style, escape};
 use crate::installation::target::{Surroundings, Target};
 use crate::installation::{self, Entry, Survey, image, manifest};
@@ -18,8 +18,13 @@ use crate::installation::{self, Entry, Survey, image, manifest};
 /// # Errors
 /// If `protocols/available` exists and can not be read. What is wrong with protocols is told by
 /// their status, and what is wrong beside them on standard error.
-pub fn run(home: &Path, options: &ListOptions, out: &mut Output) -> Result<u8, CommandError> {
-    let (config, mut problems) = config::load_all(home, config::process_environment());
+pub fn run(
+    home: &Path,
+    sources: &Sources,
+    options: &ListOptions,
+    out: &mut Output,
+) -> Result<u8, CommandError> {
+    let (config, mut problems) = config::load_from(home, sources);
     let survey = installation::survey(home, &config);
     problems.extend(survey.diagnostics.iter().filter(|problem| problem.is_error()).cloned());
     let style = Style::of(&std::io::stderr());
@@ -315,10 +320,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let mut out = Output::plain();
         let options = ListOptions { format: Format::Json };
-        assert_eq!(run(home.path(), &options, &mut out).unwrap(), EXIT_OK);
+        assert_eq!(run(home.path(), &Sources::default(), &options, &mut out).unwrap(), EXIT_OK);
         assert_eq!(serde_json::from_str::<Value>(&out.text).unwrap(), json!({"protocols": []}));
         let mut out = Output::plain();
-        assert_eq!(run(home.path(), &ListOptions::default(), &mut out).unwrap(), EXIT_OK);
+        assert_eq!(
+            run(home.path(), &Sources::default(), &ListOptions::default(), &mut out).unwrap(),
+            EXIT_OK
+        );
         assert_eq!(out.text, "No protocols are available.\n");
     }
 

@@ -3,6 +3,8 @@
 //! Standard output carries only a command's result; everything else goes to standard error.
 
 pub mod check;
+pub mod completions;
+pub mod config;
 pub mod disable;
 pub mod enable;
 pub mod inspect;
@@ -16,8 +18,9 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::config::Sources;
 use crate::diagnostics::{Style, escape};
 
 /// Exit status: success, also with warnings.
@@ -70,6 +73,12 @@ struct Arguments {
     /// The installation: the folder that holds `protocols/`, and from which `.kuzzlerc` is searched upwards
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     home: PathBuf,
+    /// A configuration file that wins over all other files
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set a configuration key, over files and environment: `server.port=9000`; may be repeated
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    set: Vec<(String, String)>,
     #[command(subcommand)]
     command: Command,
 }
@@ -88,6 +97,24 @@ enum Command {
     Disable(NamesOptions),
     /// Tell all that a protocol's folder or library says about itself, without running it
     Inspect(InspectOptions),
+    /// Print the configuration, all sources merged, without secrets
+    Config(ConfigOptions),
+    /// Print the completions for a shell
+    #[command(hide = true)]
+    Completions(CompletionsOptions),
+    /// Print the manual, or write its pages into a folder
+    #[command(hide = true)]
+    Man(ManOptions),
+}
+
+/// `KEY=VALUE`, levels of the key separated by dots.
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if key.split('.').all(|key| !key.is_empty()) => {
+            Ok((key.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected KEY=VALUE, as in server.port=9000".to_owned()),
+    }
 }
 
 /// Options of `start`.
@@ -155,6 +182,33 @@ pub struct InspectOptions {
     pub format: Format,
 }
 
+/// Options of `config`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ConfigOptions {
+    /// Tell where each value comes from: a file with line and column, a variable, a flag
+    #[arg(long)]
+    pub show_origin: bool,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Options of `completions`.
+#[derive(Args, Clone, Debug)]
+pub struct CompletionsOptions {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ManOptions {
+    /// The folder for the pages, one for each command
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+}
+
 /// Parses `arguments` (the program's name first), runs the command and gives the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -177,14 +231,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
+    let command = match arguments.command {
+        // These two need no installation.
+        Command::Completions(options) => {
+            return print(|out| completions::completions(Arguments::command(), options.shell, out));
+        }
+        Command::Man(options) => return print(|out| completions::man(Arguments::command(), &options, out)),
+        command => command,
+    };
     let home = resolve_home(&arguments.home)?;
-    match arguments.command {
-        Command::Start(options) => start::run(&home, &options),
-        Command::Check(options) => print(|out| check::run(&home, &options, out)),
-        Command::List(options) => print(|out| list::run(&home, &options, out)),
+    let sources = Sources { file: arguments.config, flags: arguments.set, ..Sources::of_process() };
+    match command {
+        Command::Start(options) => start::run(&home, &sources, &options),
+        Command::Check(options) => print(|out| check::run(&home, &sources, &options, out)),
+        Command::List(options) => print(|out| list::run(&home, &sources, &options, out)),
         Command::Enable(options) => print(|out| enable::run(&home, &options, out)),
         Command::Disable(options) => print(|out| disable::run(&home, &options, out)),
         Command::Inspect(options) => print(|out| inspect::run(&options, out)),
+        Command::Config(options) => print(|out| config::run(&home, &sources, &options, out)),
+        Command::Completions(_) | Command::Man(_) => unreachable!("they have returned above"),
     }
 }
 

@@ -60,7 +60,8 @@ fn secrets(text: &str, start: usize, broken: bool) -> Vec<(usize, usize)> {
     // Whether the values in each open object or array are secrets, and the one that comes next.
     let mut open: Vec<bool> = Vec::new();
     let mut next = false;
-    for token in Tokens { text, at: 0 } {
+    let tokens = Tokens { text, at: 0 };
+    for token in tokens {
         let inside = open.last().copied().unwrap_or(false);
         let content = &text[token.from..token.to];
         match token.kind {
@@ -76,7 +77,9 @@ fn secrets(text: &str, start: usize, broken: bool) -> Vec<(usize, usize)> {
             Kind::Comma => next = false,
             Kind::Colon => {}
             Kind::Comment => {
-                if token.to > start && content.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret) {
+                if token.to > start
+                    && content.split(|c: char| !c.is_alphanumeric() && c != '_').any(is_secret)
+                {
                     found.push((token.from, token.to));
                 }
             }
@@ -140,11 +143,14 @@ impl Iterator for Tokens<'_> {
             ',' => (Kind::Comma, 1),
             ':' => (Kind::Colon, 1),
             '/' if rest.starts_with("//") => (Kind::Comment, rest.find('\n').unwrap_or(rest.len())),
-            '/' if rest.starts_with("/*") => (Kind::Comment, rest.find("*/").map_or(rest.len(), |end| end + 2)),
+            '/' if rest.starts_with("/*") => {
+                (Kind::Comment, rest.find("*/").map_or(rest.len(), |end| end + 2))
+            }
             '"' | '\'' => (Kind::Word, string_length(rest, first)),
             _ => {
                 let ends = |c: char| c.is_whitespace() || "{}[],:\"'".contains(c);
-                let length = rest.char_indices().skip(1).find(|(_, c)| ends(*c)).map_or(rest.len(), |(at, _)| at);
+                let length =
+                    rest.char_indices().skip(1).find(|(_, c)| ends(*c)).map_or(rest.len(), |(at, _)| at);
                 (Kind::Word, length)
             }
         };
@@ -215,7 +221,8 @@ mod tests {
 
     #[test]
     fn a_long_line_is_clipped_around_the_place() {
-        let text = format!("{{\"a\": \"{}\", \"port\": \"no\", \"b\": \"{}\"}}", "x".repeat(5000), "é".repeat(5000));
+        let text =
+            format!("{{\"a\": \"{}\", \"port\": \"no\", \"b\": \"{}\"}}", "x".repeat(5000), "é".repeat(5000));
         let shown = at(&text, "\"no\"", false);
         assert!(shown.contains("\"port\": \"no\"") && shown.chars().count() <= WIDTH + 2, "{shown}");
         assert!(shown.starts_with('…') && shown.ends_with('…'));

@@ -1,10 +1,16 @@
-//! The configuration: layers (defaults, the nearest `.kuzzlerc`, the environment), typed access, and
-//! every error with its source.
+//! The configuration: layers (defaults, files, the environment, flags), typed access, the origin of
+//! every value, and every error with its source.
 //!
 //! Keys, defaults, the environment's form and the conversion of strings are Kuzzle's
 //! (`lib/config/default.config.ts`, `lib/config/index.ts`).
 
+mod convert;
+mod excerpt;
+mod file;
+mod keys;
 mod layers;
+mod secrets;
+mod sources;
 mod typed;
 
 use std::path::{Path, PathBuf};
@@ -13,9 +19,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::diagnostics::Diagnostic;
+use crate::diagnostics::{Diagnostic, Id};
 use layers::Layer;
-pub(crate) use layers::type_name;
+pub use layers::Origin;
+pub use sources::Sources;
 use typed::Checker;
 
 /// Keys below `server.protocols.<section>` that are the host's: a protocol never sees them.
@@ -108,6 +115,40 @@ impl Config {
         layers::place(&self.layers, path)
     }
 
+    /// Where the value at a path of keys comes from; of an object, the last source that has it.
+    pub fn origin(&self, path: &[&str]) -> Option<Origin> {
+        layers::origin(&self.layers, path)
+    }
+
+    /// All values, merged, as they were given: without secrets, wrong ones too.
+    pub fn masked(&self) -> Value {
+        secrets::masked("", &self.root)
+    }
+
+    /// Every value that is no section, in the order of [`masked`](Self::masked).
+    pub fn leaves(&self) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        self.leaves_in(&mut Vec::new(), &self.masked(), &mut leaves);
+        leaves
+    }
+
+    fn leaves_in(&self, path: &mut Vec<String>, value: &Value, leaves: &mut Vec<Leaf>) {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                for (key, value) in map {
+                    path.push(key.clone());
+                    self.leaves_in(path, value, leaves);
+                    path.pop();
+                }
+            }
+            _ => {
+                let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+                let origin = self.origin(&keys).unwrap_or(Origin::Default);
+                leaves.push(Leaf { path: path.clone(), value: value.clone(), origin });
+            }
+        }
+    }
+
     /// The options of each of `sections`, as `{section: options}`: the host's keys taken out, absent
     /// sections `{}`.
     pub fn options_for(&self, sections: &[String]) -> Value {
@@ -132,18 +173,30 @@ impl Config {
     }
 }
 
-/// Reads the configuration of the installation at `home`.
+/// A value that is no section, and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaf {
+    /// The keys that lead to it.
+    pub path: Vec<String>,
+    /// The value, without secrets.
+    pub value: Value,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Reads the configuration of the installation at `home`, no place outside of it.
 ///
 /// `environment` is what variables there are; those that begin with `kuzzle_` count.
 ///
 /// # Errors
-/// Everything that is wrong, each with the file and the line, or the variable, that it comes from.
+/// Everything that is wrong, each with the file and the line, or the variable, that it comes from;
+/// warnings among it. Warnings alone are no error.
 pub fn load(
     home: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, Vec<Diagnostic>> {
     let (config, diagnostics) = load_all(home, environment);
-    if diagnostics.is_empty() { Ok(config) } else { Err(diagnostics) }
+    if diagnostics.iter().any(Diagnostic::is_error) { Err(diagnostics) } else { Ok(config) }
 }
 
 /// Like [`load`], but goes on with what could be read: wrong keys have their defaults.
@@ -151,13 +204,44 @@ pub fn load_all(
     home: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> (Config, Vec<Diagnostic>) {
+    load_from(home, &Sources::of_environment(environment))
+}
+
+/// Reads the configuration of the installation at `home` from all its sources: defaults, files, the
+/// environment, flags. Goes on with what could be read, and tells all that is wrong.
+pub fn load_from(home: &Path, sources: &Sources) -> (Config, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let mut layers = vec![Layer::defaults()];
-    layers.extend(layers::nearest_file(home, &mut diagnostics));
-    layers.extend(layers::environment(home, environment, &mut diagnostics));
+    for path in sources.files(home) {
+        match Layer::file(&path) {
+            Ok(layer) => layers.push(layer),
+            Err(diagnostic) => diagnostics.push(diagnostic),
+        }
+    }
+    layers.extend(Layer::environment(home, &sources.environment, &mut diagnostics));
+    layers.extend(Layer::flags(home, &sources.flags, &mut diagnostics));
+    diagnostics.extend(wrong_variables(home, sources));
     let (config, wrong) = resolve(layers, home);
     diagnostics.extend(wrong);
     (config, diagnostics)
+}
+
+/// Variables that look like keys and can not be used.
+fn wrong_variables(home: &Path, sources: &Sources) -> Vec<Diagnostic> {
+    let unreadable = sources.unreadable.iter().map(|name| {
+        let message = format!("The value of the environment variable {name} is not UTF-8.");
+        Diagnostic::error(Id::ConfigurationCannotParse, home, message, "Correct or unset it.")
+    });
+    let is_other_case = |name: &str| {
+        let prefix = name.get(..7).unwrap_or_default();
+        prefix.eq_ignore_ascii_case("kuzzle_") && prefix != "kuzzle_" && name.contains("__")
+    };
+    let other_case = sources.environment.iter().filter(|(name, _)| is_other_case(name)).map(|(name, _)| {
+        let message = format!("The environment variable {name} sets nothing: upper and lower case differ.");
+        let help = "Begin its name with kuzzle_ and write the keys as they are, as in kuzzle_server__port.";
+        Diagnostic::warning(Id::ConfigurationUnknownKey, home, message, help)
+    });
+    unreadable.chain(other_case).collect()
 }
 
 /// The variables of this process that are text.
@@ -172,178 +256,44 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
     for layer in &layers {
         layers::merge(&mut root, &layer.value);
     }
-    let mut checker = Checker::new(&root, &layers);
-    let host = checker.text(&["server", "host"], "127.0.0.1");
-    let port = checker.integer(&["server", "port"], 7512, 0, 65_535);
-    let init_timeout = checker.integer(&["services", "common", "defaultInitTimeout"], 120_000, 1, u64::MAX);
-    let shutdown_timeout = checker.integer(&["server", "shutdownTimeout"], 5_000, 0, u64::from(u32::MAX));
-    let limits = Limits {
-        concurrent_requests: checker.integer(&["limits", "concurrentRequests"], 100, 1, u64::MAX),
-        requests_buffer_size: checker.integer(&["limits", "requestsBufferSize"], 50_000, 0, u64::MAX),
-        subscription_rooms: checker.integer(&["limits", "subscriptionRooms"], 1_000_000, 0, u64::MAX),
-        subscription_conditions_count: checker.integer(
-            &["limits", "subscriptionConditionsCount"],
-            100,
-            1,
-            u64::MAX,
-        ),
-    };
-    let max_request_size = checker.bytes(&["server", "maxRequestSize"], 1 << 20);
-    let trust_roots = checker.texts(&["server", "protocolTrust", "roots"]);
-    checker.object(&["server"]);
-    checker.object(&["server", "protocols"]);
-    let diagnostics = checker.finish();
+    let checker = Checker::new(&root, &layers);
+    let milliseconds = |key: &str| Duration::from_millis(checker.integer(key));
     let config = Config {
-        host,
-        port: u16::try_from(port).unwrap_or(7512),
-        init_timeout: Duration::from_millis(init_timeout),
-        shutdown_timeout: Duration::from_millis(shutdown_timeout),
-        limits,
-        max_request_size,
-        trust_roots: trust_roots.into_iter().map(|root| home.join(root)).collect(),
-        root,
-        layers: layers.into(),
+        host: checker.text("server.host"),
+        port: u16::try_from(checker.integer("server.port")).expect("its range was checked"),
+        init_timeout: milliseconds("services.common.defaultInitTimeout"),
+        shutdown_timeout: milliseconds("server.shutdownTimeout"),
+        limits: Limits {
+            concurrent_requests: checker.integer("limits.concurrentRequests"),
+            requests_buffer_size: checker.integer("limits.requestsBufferSize"),
+            subscription_rooms: checker.integer("limits.subscriptionRooms"),
+            subscription_conditions_count: checker.integer("limits.subscriptionConditionsCount"),
+        },
+        max_request_size: checker.bytes("server.maxRequestSize"),
+        trust_roots: checker
+            .texts("server.protocolTrust.roots")
+            .into_iter()
+            .map(|root| home.join(root))
+            .collect(),
+        root: Value::Null,
+        layers: Arc::from([]),
     };
-    (config, diagnostics)
+    let diagnostics = checker.finish();
+    (Config { root, layers: layers.into(), ..config }, diagnostics)
+}
+
+/// What JSON calls the type of a value.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::diagnostics::Id;
-
-    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    fn home(kuzzlerc: Option<&str>) -> tempfile::TempDir {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(home.path().join("a/b")).unwrap();
-        // An own file at the top, so that the search does not leave the folder of this test.
-        std::fs::write(home.path().join(".kuzzlerc"), kuzzlerc.unwrap_or("{}")).unwrap();
-        home
-    }
-
-    fn wrong(kuzzlerc: &str, pairs: &[(&str, &str)]) -> Vec<Diagnostic> {
-        let home = home(Some(kuzzlerc));
-        load(home.path(), variables(pairs)).unwrap_err()
-    }
-
-    #[test]
-    fn has_kuzzles_defaults() {
-        let config = Config::default();
-        assert_eq!(config.server_host(), "127.0.0.1");
-        assert_eq!(config.server_port(), 7512);
-        assert_eq!(config.init_timeout(), Duration::from_secs(120));
-        assert_eq!(config.shutdown_timeout(), Duration::from_secs(5));
-        assert_eq!(config.max_request_size(), 1 << 20);
-        assert_eq!(config.limits().concurrent_requests, 100);
-        assert_eq!(config.limits().requests_buffer_size, 50_000);
-        assert_eq!(config.limits().subscription_rooms, 1_000_000);
-        assert_eq!(config.limits().subscription_conditions_count, 100);
-        assert_eq!(config.protocol("udp"), None);
-    }
-
-    #[test]
-    fn the_nearest_file_is_found_above_the_home_and_may_hold_comments() {
-        let top = home(Some("// why\n{ /* a */ \"server\": { \"port\": 9, }, }"));
-        let config = load(&top.path().join("a/b"), variables(&[])).unwrap();
-        assert_eq!(config.server_port(), 9);
-        std::fs::write(top.path().join("a/.kuzzlerc"), "{}").unwrap();
-        let config = load(&top.path().join("a/b"), variables(&[])).unwrap();
-        assert_eq!(config.server_port(), 7512);
-    }
-
-    #[test]
-    fn the_environment_wins_over_the_file_and_keeps_the_case_of_keys() {
-        let home =
-            home(Some(r#"{"server": {"port": 1, "protocols": {"udp": {"a": [1, 2], "keep": true}}}}"#));
-        let environment = [
-            ("kuzzle_server__port", "9000"),
-            ("kuzzle_server__maxRequestSize", "2MB"),
-            ("kuzzle_server__protocols__udp__allowPubSub", "true"),
-            ("kuzzle_server__protocols__udp__a", "*json:[3]"),
-            ("kuzzle_server__protocols__udp__ratio", "-1.5"),
-            ("kuzzle_server__protocols__udp__apiVersion", "2"),
-            ("kuzzle_server_port", "5"),
-            ("KUZZLE_server__port", "6"),
-        ];
-        let config = load(home.path(), variables(&environment)).unwrap();
-        assert_eq!(config.server_port(), 9000);
-        assert_eq!(config.max_request_size(), 2 << 20);
-        assert_eq!(
-            config.protocol("udp").unwrap(),
-            &json!({"a": [3], "keep": true, "allowPubSub": true, "apiVersion": "2", "ratio": -1.5})
-        );
-    }
-
-    #[test]
-    fn a_protocol_sees_its_own_sections_without_the_hosts_keys() {
-        let home = home(Some(
-            r#"{"server": {"protocols": {"udp": {"enabled": true, "onPanic": "abort", "realtimeNotifications": true,
-                "port": 7}, "mqtt": {"password": "x"}, "none": null}}}"#,
-        ));
-        let config = load(home.path(), variables(&[])).unwrap();
-        let sections = ["udp".to_owned(), "none".to_owned(), "absent".to_owned()];
-        let server: Value = serde_json::from_str(&config.server_json_for(&sections)).unwrap();
-        assert_eq!(server["protocols"], json!({"udp": {"port": 7}, "none": {}, "absent": {}}));
-        assert_eq!(server["port"], 7512);
-        assert_eq!(config.options_for(&sections), server["protocols"]);
-    }
-
-    #[test]
-    fn the_options_of_protocols_are_not_judged_here() {
-        let home =
-            home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));
-        let config = load(home.path(), variables(&[])).unwrap();
-        let (file, place) = config.source(&["server", "protocols", "mqtt", "onPanic"]).unwrap();
-        assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 76"), "{place}");
-    }
-
-    #[test]
-    fn a_file_that_is_no_json_names_file_line_and_column() {
-        let diagnostics = wrong("{\n  \"server\": }", &[]);
-        assert_eq!(diagnostics.len(), 1);
-        assert_eq!(diagnostics[0].id, Id::ConfigurationCannotParse);
-        assert!(diagnostics[0].message.contains("line 2, column"), "{}", diagnostics[0].message);
-        assert!(diagnostics[0].path.ends_with(".kuzzlerc"));
-        for text in ["[1]", "port=1", "{'a': 1}", "{} {}"] {
-            assert_eq!(wrong(text, &[])[0].id, Id::ConfigurationCannotParse, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_bad_json_variable_is_named_and_its_value_is_not_printed() {
-        let diagnostics = wrong("{}", &[("kuzzle_server__protocols__udp__key", "*json:{secret")]);
-        assert_eq!(diagnostics[0].id, Id::ConfigurationCannotParse);
-        assert!(diagnostics[0].message.contains("kuzzle_server__protocols__udp__key"));
-        assert!(!format!("{diagnostics:?}").contains("secret"));
-    }
-
-    #[test]
-    fn wrong_types_of_used_keys_name_their_source() {
-        let diagnostics = wrong("{\n \"server\": {\"host\": 5,\n  \"port\": \"no\"}}", &[]);
-        assert_eq!(diagnostics.len(), 2);
-        assert!(diagnostics.iter().all(|d| d.id == Id::ConfigurationInvalidType));
-        assert!(diagnostics[1].message.contains("server.port"), "{}", diagnostics[1].message);
-        assert!(diagnostics[1].message.contains("line 3, column"), "{}", diagnostics[1].message);
-        let diagnostics = wrong("{}", &[("kuzzle_server__port", "70000")]);
-        assert_eq!(diagnostics[0].id, Id::ConfigurationOutOfRange);
-        assert!(diagnostics[0].message.contains("kuzzle_server__port"));
-        let diagnostics = wrong("{}", &[("kuzzle_limits", r#"*json:{"concurrentRequests": "x"}"#)]);
-        assert!(diagnostics[0].message.contains("variable kuzzle_limits)"), "{}", diagnostics[0].message);
-        for (name, value) in [
-            ("kuzzle_server", "1"),
-            ("kuzzle_server__protocols", "x"),
-            ("kuzzle_server__port", "7512.5"),
-            ("kuzzle_server__maxRequestSize", "big"),
-            ("kuzzle_limits__concurrentRequests", "true"),
-            ("kuzzle_limits", "none"),
-            ("kuzzle_server__protocolTrust__roots", "/x"),
-        ] {
-            let diagnostics = wrong("{}", &[(name, value)]);
-            assert_eq!(diagnostics.len(), 1, "{name}: {diagnostics:?}");
-            assert_eq!(diagnostics[0].id, Id::ConfigurationInvalidType, "{name}");
-        }
-    }
-}
+mod tests;

@@ -42,7 +42,8 @@ pub(super) fn masked(key: &str, value: &Value) -> Value {
 fn mask(secret: bool, value: &Value) -> Value {
     match value {
         Value::Object(map) => {
-            let masked = |(key, value): (&String, &Value)| (key.clone(), mask(secret || is_secret(key), value));
+            let masked =
+                |(key, value): (&String, &Value)| (key.clone(), mask(secret || is_secret(key), value));
             Value::Object(map.iter().map(masked).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(|item| mask(secret, item)).collect()),
@@ -82,12 +83,29 @@ mod tests {
     #[test]
     fn names_of_secrets_are_recognised_in_any_writing() {
         for key in [
-            "password", "dbPassword", "PASSWORD_FILE", "secret", "clientSecret", "token", "authToken", "key",
-            "apiKey", "API_KEY", "privatekey", "keys", "tlsKeyFile", "jwt", "kuzzleJWT", "basicAuth", "user-pwd",
+            "password",
+            "dbPassword",
+            "PASSWORD_FILE",
+            "secret",
+            "clientSecret",
+            "token",
+            "authToken",
+            "key",
+            "apiKey",
+            "API_KEY",
+            "privatekey",
+            "keys",
+            "tlsKeyFile",
+            "jwt",
+            "kuzzleJWT",
+            "basicAuth",
+            "user-pwd",
         ] {
             assert!(is_secret(key), "{key}");
         }
-        for key in ["port", "host", "keyboard", "passive", "author", "cookieAuthentication", "roots", "pinned"] {
+        for key in
+            ["port", "host", "keyboard", "passive", "author", "cookieAuthentication", "roots", "pinned"]
+        {
             assert!(!is_secret(key), "{key}");
         }
     }

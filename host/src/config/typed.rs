@@ -3,19 +3,35 @@
 
 use serde_json::Value;
 
-use super::layers::{self, Layer, find, type_name};
+use super::keys::{self, KEYS, Kind};
+use super::layers::{self, Layer, Origin, find};
+use super::type_name;
 use crate::diagnostics::{Diagnostic, Id};
+use crate::installation::nearest;
+
+/// How many unknown keys are told, each.
+const MAX_UNKNOWN: usize = 50;
 
 /// Reads keys and collects what is wrong with them.
 pub(super) struct Checker<'a> {
     root: &'a Value,
+    defaults: &'a Value,
     layers: &'a [Layer],
+    wrong: Vec<&'static str>,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Checker<'a> {
+    /// Checks every known key, and that all keys are known. The first layer holds the defaults.
     pub(super) fn new(root: &'a Value, layers: &'a [Layer]) -> Self {
-        Self { root, layers, diagnostics: Vec::new() }
+        let defaults = layers.first().map_or(&Value::Null, |layer| &layer.value);
+        let mut checker = Self { root, defaults, layers, wrong: Vec::new(), diagnostics: Vec::new() };
+        for (key, kind) in KEYS {
+            checker.check(key, *kind);
+        }
+        checker.limits();
+        checker.unknown_keys();
+        checker
     }
 
     /// Everything that was wrong.
@@ -23,104 +39,217 @@ impl<'a> Checker<'a> {
         self.diagnostics
     }
 
-    /// The value at `path`; null is absent. A parent that is no object is reported once, by
-    /// [`object`](Self::object).
-    fn get(&mut self, path: &[&str]) -> Option<&'a Value> {
-        for depth in 1..path.len() {
-            if !self.object(&path[..depth]) {
-                return None;
-            }
-        }
-        find(self.root, path).filter(|value| !value.is_null())
+    /// The text at a known key, or its default.
+    pub(super) fn text(&self, key: &str) -> String {
+        self.value(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// Whether an object, or nothing, stands at `path`; reports anything else, once.
-    pub(super) fn object(&mut self, path: &[&str]) -> bool {
-        match find(self.root, path) {
-            None | Some(Value::Null | Value::Object(_)) => true,
-            Some(other) => {
-                self.wrong(Id::ConfigurationInvalidType, path, "an object", type_name(other));
-                false
-            }
-        }
+    /// The integer at a known key, or its default.
+    pub(super) fn integer(&self, key: &str) -> u64 {
+        self.value(key).and_then(integer).unwrap_or_default()
     }
 
-    pub(super) fn text(&mut self, path: &[&str], default: &str) -> String {
-        match self.get(path) {
-            None => default.to_owned(),
-            Some(Value::String(text)) if !text.is_empty() => text.clone(),
-            Some(other) => {
-                let found = if other == "" { "an empty string" } else { type_name(other) };
-                self.wrong(Id::ConfigurationInvalidType, path, "a non-empty string", found);
-                default.to_owned()
-            }
-        }
+    /// The size at a known key, in bytes, or its default.
+    pub(super) fn bytes(&self, key: &str) -> u64 {
+        self.value(key).and_then(bytes).unwrap_or_default()
     }
 
-    pub(super) fn integer(&mut self, path: &[&str], default: u64, least: u64, most: u64) -> u64 {
-        let Some(value) = self.get(path) else { return default };
-        let range = if most == u64::MAX {
-            format!("an integer of at least {least}")
-        } else {
-            format!("an integer from {least} to {most}")
-        };
-        let Value::Number(number) = value else {
-            self.wrong(Id::ConfigurationInvalidType, path, &range, type_name(value));
-            return default;
-        };
-        match number.as_u64() {
-            Some(number) if (least..=most).contains(&number) => number,
-            None if number.is_f64() => {
-                self.wrong(Id::ConfigurationInvalidType, path, &range, &number.to_string());
-                default
-            }
-            _ => {
-                self.wrong(Id::ConfigurationOutOfRange, path, &range, &number.to_string());
-                default
-            }
-        }
+    /// The texts at a known key, or its default.
+    pub(super) fn texts(&self, key: &str) -> Vec<String> {
+        let items = self.value(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
     }
 
-    /// A size: a number of bytes, or a text such as `1MB` (`lib/util/bytes.js`).
-    pub(super) fn bytes(&mut self, path: &[&str], default: u64) -> u64 {
-        let Some(value) = self.get(path) else { return default };
-        let size = match value {
-            Value::Number(number) => number.as_u64(),
-            Value::String(text) => parse_bytes(text),
-            _ => None,
-        };
-        size.filter(|size| *size > 0).unwrap_or_else(|| {
-            let expected = "a number of bytes, or a text such as \"1MB\" (kb, mb, gb, tb)";
-            self.wrong(Id::ConfigurationInvalidType, path, expected, type_name(value));
-            default
-        })
+    /// The value at a known key if it is right, else its default.
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        let path: Vec<&str> = key.split('.').collect();
+        let is_wrong = self.is_wrong(key);
+        let given = find(self.root, &path).filter(|value| !is_wrong && !value.is_null());
+        given.or_else(|| find(self.defaults, &path))
     }
 
-    pub(super) fn texts(&mut self, path: &[&str]) -> Vec<String> {
-        let Some(value) = self.get(path) else { return Vec::new() };
-        let texts = value.as_array().and_then(|items| {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
-        });
-        texts.unwrap_or_else(|| {
-            self.wrong(Id::ConfigurationInvalidType, path, "an array of strings", type_name(value));
-            Vec::new()
-        })
+    /// Whether the key, or a section that it is in, was found wrong.
+    fn is_wrong(&self, key: &str) -> bool {
+        self.wrong
+            .iter()
+            .any(|wrong| key.strip_prefix(wrong).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
     }
 
-    fn wrong(&mut self, id: Id, path: &[&str], expected: &str, found: &str) {
-        let (file, place) = layers::place(self.layers, path).unwrap_or_default();
-        let key = path.join(".");
+    fn check(&mut self, key: &'static str, kind: Kind) {
+        let path: Vec<&str> = key.split('.').collect();
+        let Some(value) = find(self.root, &path).filter(|value| !value.is_null()) else { return };
+        let Err((id, expected, found)) = fits(kind, value) else { return };
+        self.wrong.push(key);
+        let Some((file, place)) = layers::place(self.layers, &path) else { return };
         let message = format!("The configuration key \"{key}\" can not be used ({place}).");
         let help = format!("Set \"{key}\" to {expected}, or remove it to get the default.");
-        let diagnostic = Diagnostic::error(id, file, message, help).expected(expected).found(found);
-        if !self.diagnostics.contains(&diagnostic) {
-            self.diagnostics.push(diagnostic);
+        self.diagnostics.push(Diagnostic::error(id, file, message, help).expected(expected).found(found));
+    }
+
+    /// The rules between limits (`checkLimitsConfig` in Kuzzle's `lib/config/index.ts`).
+    fn limits(&mut self) {
+        const CONCURRENT: &str = "limits.concurrentRequests";
+        const THRESHOLD: &str = "limits.requestsBufferWarningThreshold";
+        const BUFFER: &str = "limits.requestsBufferSize";
+        if [CONCURRENT, THRESHOLD, BUFFER].iter().any(|key| self.is_wrong(key)) {
+            return;
         }
+        let [concurrent, threshold, buffer] = [CONCURRENT, THRESHOLD, BUFFER].map(|key| self.integer(key));
+        if concurrent >= buffer {
+            self.disagree(CONCURRENT, BUFFER, format!("an integer below \"{BUFFER}\", which is {buffer}"));
+        }
+        let expected = format!("an integer from \"{CONCURRENT}\" to \"{BUFFER}\", {concurrent} to {buffer}");
+        if threshold < concurrent {
+            self.disagree(THRESHOLD, CONCURRENT, expected);
+        } else if threshold > buffer {
+            self.disagree(THRESHOLD, BUFFER, expected);
+        }
+    }
+
+    /// Reports two limits that can not stand together, at the one that somebody has set.
+    fn disagree(&mut self, key: &'static str, other: &'static str, expected: String) {
+        let is_default = |key: &str| {
+            let path: Vec<&str> = key.split('.').collect();
+            matches!(layers::origin(self.layers, &path), None | Some(Origin::Default))
+        };
+        let blamed = if is_default(key) { other } else { key };
+        let path: Vec<&str> = blamed.split('.').collect();
+        let (file, place) = layers::place(self.layers, &path).unwrap_or_default();
+        let found = self.integer(key).to_string();
+        let message = format!(
+            "The configuration keys \"{key}\", {found}, and \"{other}\", {}, can not stand together ({place}).",
+            self.integer(other)
+        );
+        let help = format!("Set \"{key}\" to {expected}, or change \"{other}\".");
+        let diagnostic = Diagnostic::error(Id::ConfigurationOutOfRange, file, message, help);
+        self.diagnostics.push(diagnostic.expected(expected).found(found));
+    }
+
+    /// Warns about keys that nobody reads, in the sections of which all keys are known.
+    fn unknown_keys(&mut self) {
+        let sections = KEYS.iter().filter(|(_, kind)| matches!(kind, Kind::Section)).map(|(key, _)| *key);
+        let mut told = 0;
+        for section in std::iter::once("").chain(sections) {
+            let path: Vec<&str> = section.split('.').filter(|key| !key.is_empty()).collect();
+            let Some(Value::Object(given)) = find(self.root, &path) else { continue };
+            for key in given.keys() {
+                if keys::names_in(section).any(|known| known == key) {
+                    continue;
+                }
+                told += 1;
+                if told <= MAX_UNKNOWN {
+                    let warning = self.unknown_key(section, &path, key);
+                    self.diagnostics.push(warning);
+                }
+            }
+        }
+        if told > MAX_UNKNOWN {
+            let message = format!("{} more configuration keys are unknown.", told - MAX_UNKNOWN);
+            let help = "Correct or remove those that are told first.";
+            self.diagnostics.push(Diagnostic::warning(Id::ConfigurationUnknownKey, "", message, help));
+        }
+    }
+
+    fn unknown_key(&self, section: &str, parents: &[&str], key: &str) -> Diagnostic {
+        let path: Vec<&str> = parents.iter().copied().chain([key]).collect();
+        let name = path.join(".");
+        let (file, place) = layers::place(self.layers, &path).unwrap_or_default();
+        let message = format!("The configuration key \"{name}\" is unknown; nothing reads it ({place}).");
+        let variable = match layers::origin(self.layers, &path) {
+            Some(Origin::Environment(variable)) => Some(variable),
+            _ => None,
+        };
+        let squeezed = variable.as_ref().filter(|_| section.is_empty() && key.contains('_'));
+        let help = if let Some(meant) = squeezed.and_then(|_| keys::meant_by_variable(key)) {
+            let meant = meant.replace('.', "__");
+            format!("Did you mean kuzzle_{meant}? Two underscores separate the levels of a key.")
+        } else if let Some(near) = nearest(key, keys::names_in(section)) {
+            let path: Vec<&str> = parents.iter().copied().chain([near]).collect();
+            match variable {
+                Some(_) => format!("Did you mean kuzzle_{}?", path.join("__")),
+                None => format!("Did you mean \"{}\"?", path.join(".")),
+            }
+        } else if squeezed.is_some() {
+            "Correct or remove it: two underscores separate the levels of a key, as in kuzzle_server__port."
+                .to_owned()
+        } else {
+            "Correct or remove it.".to_owned()
+        };
+        Diagnostic::warning(Id::ConfigurationUnknownKey, file, message, help)
     }
 }
 
-/// Kuzzle's reading of a size: the first run of digits, times the unit that occurs anywhere.
-fn parse_bytes(text: &str) -> Option<u64> {
+/// Why a value does not fit: the id, what would have been right, what is there.
+type Misfit = (Id, String, String);
+
+fn fits(kind: Kind, value: &Value) -> Result<(), Misfit> {
+    let is_texts = |value: &Value| value.as_array().is_some_and(|items| items.iter().all(Value::is_string));
+    let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let (right, expected) = match kind {
+        Kind::Any => return Ok(()),
+        Kind::Integer(least, most) => return fits_integer(value, least, most),
+        Kind::OneOf(texts) => {
+            let expected = texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(" or ");
+            (value.as_str().is_some_and(|value| texts.contains(&value)), expected)
+        }
+        Kind::Section | Kind::Free => (value.is_object(), "an object".to_owned()),
+        Kind::Text => (is_text(value), "a non-empty string".to_owned()),
+        Kind::Boolean => (value.is_boolean(), "true or false".to_owned()),
+        Kind::Size => {
+            let right = bytes(value).is_some_and(|size| size > 0);
+            (right, "a number of bytes, or a text such as \"1MB\" (kb, mb, gb, tb)".to_owned())
+        }
+        Kind::Texts => (is_texts(value), "an array of strings".to_owned()),
+        Kind::TextOrTexts => {
+            (is_text(value) || is_texts(value), "a non-empty string, or an array of strings".to_owned())
+        }
+        Kind::Objects => {
+            let right = value.as_array().is_some_and(|items| items.iter().all(Value::is_object));
+            (right, "an array of objects".to_owned())
+        }
+    };
+    if right { Ok(()) } else { Err((Id::ConfigurationInvalidType, expected, told(value))) }
+}
+
+fn fits_integer(value: &Value, least: u64, most: u64) -> Result<(), Misfit> {
+    let expected = if most == u64::MAX {
+        format!("an integer of at least {least}")
+    } else {
+        format!("an integer from {least} to {most}")
+    };
+    let Value::Number(number) = value else {
+        return Err((Id::ConfigurationInvalidType, expected, told(value)));
+    };
+    match integer(value) {
+        Some(number) if (least..=most).contains(&number) => Ok(()),
+        None if number.as_f64().is_some_and(|number| number.fract() != 0.0) => {
+            Err((Id::ConfigurationInvalidType, expected, number.to_string()))
+        }
+        _ => Err((Id::ConfigurationOutOfRange, expected, number.to_string())),
+    }
+}
+
+/// What is there, without texts of people.
+fn told(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() => "an empty string".to_owned(),
+        other => type_name(other).to_owned(),
+    }
+}
+
+/// A number without fraction, `5.0` too.
+fn integer(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| {
+        let number = value.as_f64()?;
+        let is_whole = number.fract() == 0.0 && (0.0..9_007_199_254_740_992.0).contains(&number);
+        is_whole.then_some(number as u64)
+    })
+}
+
+/// A size: a number of bytes, or a text such as `1MB` (`lib/util/bytes.js`): the first run of digits,
+/// times the unit that occurs anywhere.
+fn bytes(value: &Value) -> Option<u64> {
+    let Value::String(text) = value else { return integer(value) };
     let start = text.find(|character: char| character.is_ascii_digit())?;
     let digits: String = text[start..].chars().take_while(char::is_ascii_digit).collect();
     let lower = text.to_ascii_lowercase();

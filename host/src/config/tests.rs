@@ -1,0 +1,138 @@
+//! The configuration as its users see it.
+
+use super::*;
+use crate::diagnostics::Id;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn home(kuzzlerc: Option<&str>) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("a/b")).unwrap();
+    // An own file at the top, so that the search does not leave the folder of this test.
+    std::fs::write(home.path().join(".kuzzlerc"), kuzzlerc.unwrap_or("{}")).unwrap();
+    home
+}
+
+fn wrong(kuzzlerc: &str, pairs: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let home = home(Some(kuzzlerc));
+    load(home.path(), variables(pairs)).unwrap_err()
+}
+
+#[test]
+fn has_kuzzles_defaults() {
+    let config = Config::default();
+    assert_eq!(config.server_host(), "127.0.0.1");
+    assert_eq!(config.server_port(), 7512);
+    assert_eq!(config.init_timeout(), Duration::from_secs(120));
+    assert_eq!(config.shutdown_timeout(), Duration::from_secs(5));
+    assert_eq!(config.max_request_size(), 1 << 20);
+    assert_eq!(config.limits().concurrent_requests, 100);
+    assert_eq!(config.limits().requests_buffer_size, 50_000);
+    assert_eq!(config.limits().subscription_rooms, 1_000_000);
+    assert_eq!(config.limits().subscription_conditions_count, 100);
+    assert_eq!(config.protocol("udp"), None);
+}
+
+#[test]
+fn the_nearest_file_is_found_above_the_home_and_may_hold_comments() {
+    let top = home(Some("// why\n{ /* a */ \"server\": { \"port\": 9, }, }"));
+    let config = load(&top.path().join("a/b"), variables(&[])).unwrap();
+    assert_eq!(config.server_port(), 9);
+    std::fs::write(top.path().join("a/.kuzzlerc"), "{}").unwrap();
+    let config = load(&top.path().join("a/b"), variables(&[])).unwrap();
+    assert_eq!(config.server_port(), 7512);
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_keeps_the_case_of_keys() {
+    let home = home(Some(r#"{"server": {"port": 1, "protocols": {"udp": {"a": [1, 2], "keep": true}}}}"#));
+    let environment = [
+        ("kuzzle_server__port", "9000"),
+        ("kuzzle_server__maxRequestSize", "2MB"),
+        ("kuzzle_server__protocols__udp__allowPubSub", "true"),
+        ("kuzzle_server__protocols__udp__a", "*json:[3]"),
+        ("kuzzle_server__protocols__udp__ratio", "-1.5"),
+        ("kuzzle_server__protocols__udp__apiVersion", "2"),
+        ("kuzzle_server_port", "5"),
+        ("KUZZLE_server__port", "6"),
+    ];
+    let config = load(home.path(), variables(&environment)).unwrap();
+    assert_eq!(config.server_port(), 9000);
+    assert_eq!(config.max_request_size(), 2 << 20);
+    assert_eq!(
+        config.protocol("udp").unwrap(),
+        &json!({"a": [3], "keep": true, "allowPubSub": true, "apiVersion": "2", "ratio": -1.5})
+    );
+}
+
+#[test]
+fn a_protocol_sees_its_own_sections_without_the_hosts_keys() {
+    let home = home(Some(
+        r#"{"server": {"protocols": {"udp": {"enabled": true, "onPanic": "abort", "realtimeNotifications": true,
+            "port": 7}, "mqtt": {"password": "x"}, "none": null}}}"#,
+    ));
+    let config = load(home.path(), variables(&[])).unwrap();
+    let sections = ["udp".to_owned(), "none".to_owned(), "absent".to_owned()];
+    let server: Value = serde_json::from_str(&config.server_json_for(&sections)).unwrap();
+    assert_eq!(server["protocols"], json!({"udp": {"port": 7}, "none": {}, "absent": {}}));
+    assert_eq!(server["port"], 7512);
+    assert_eq!(config.options_for(&sections), server["protocols"]);
+}
+
+#[test]
+fn the_options_of_protocols_are_not_judged_here() {
+    let home =
+        home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));
+    let config = load(home.path(), variables(&[])).unwrap();
+    let (file, place) = config.source(&["server", "protocols", "mqtt", "onPanic"]).unwrap();
+    assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 76"), "{place}");
+}
+
+#[test]
+fn a_file_that_is_no_json_names_file_line_and_column() {
+    let diagnostics = wrong("{\n  \"server\": }", &[]);
+    assert_eq!(diagnostics.len(), 1);
+    assert_eq!(diagnostics[0].id, Id::ConfigurationCannotParse);
+    assert!(diagnostics[0].message.contains("line 2, column"), "{}", diagnostics[0].message);
+    assert!(diagnostics[0].path.ends_with(".kuzzlerc"));
+    for text in ["[1]", "port=1", "{'a': 1}", "{} {}"] {
+        assert_eq!(wrong(text, &[])[0].id, Id::ConfigurationCannotParse, "{text}");
+    }
+}
+
+#[test]
+fn a_bad_json_variable_is_named_and_its_value_is_not_printed() {
+    let diagnostics = wrong("{}", &[("kuzzle_server__protocols__udp__key", "*json:{secret")]);
+    assert_eq!(diagnostics[0].id, Id::ConfigurationCannotParse);
+    assert!(diagnostics[0].message.contains("kuzzle_server__protocols__udp__key"));
+    assert!(!format!("{diagnostics:?}").contains("secret"));
+}
+
+#[test]
+fn wrong_types_of_used_keys_name_their_source() {
+    let diagnostics = wrong("{\n \"server\": {\"host\": 5,\n  \"port\": \"no\"}}", &[]);
+    assert_eq!(diagnostics.len(), 2);
+    assert!(diagnostics.iter().all(|d| d.id == Id::ConfigurationInvalidType));
+    assert!(diagnostics[1].message.contains("server.port"), "{}", diagnostics[1].message);
+    assert!(diagnostics[1].message.contains("line 3, column"), "{}", diagnostics[1].message);
+    let diagnostics = wrong("{}", &[("kuzzle_server__port", "70000")]);
+    assert_eq!(diagnostics[0].id, Id::ConfigurationOutOfRange);
+    assert!(diagnostics[0].message.contains("kuzzle_server__port"));
+    let diagnostics = wrong("{}", &[("kuzzle_limits", r#"*json:{"concurrentRequests": "x"}"#)]);
+    assert!(diagnostics[0].message.contains("variable kuzzle_limits)"), "{}", diagnostics[0].message);
+    for (name, value) in [
+        ("kuzzle_server", "1"),
+        ("kuzzle_server__protocols", "x"),
+        ("kuzzle_server__port", "7512.5"),
+        ("kuzzle_server__maxRequestSize", "big"),
+        ("kuzzle_limits__concurrentRequests", "true"),
+        ("kuzzle_limits", "none"),
+        ("kuzzle_server__protocolTrust__roots", "/x"),
+    ] {
+        let diagnostics = wrong("{}", &[(name, value)]);
+        assert_eq!(diagnostics.len(), 1, "{name}: {diagnostics:?}");
+        assert_eq!(diagnostics[0].id, Id::ConfigurationInvalidType, "{name}");
+    }
+}
