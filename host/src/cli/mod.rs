@@ -18,7 +18,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 use crate::diagnostics::{Style, escape};
@@ -77,7 +77,7 @@ struct Arguments {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Set a configuration key, over files and environment: `server.port=9000`; may be repeated
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = parse_setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse_setting)]
     set: Vec<(String, String)>,
     #[command(subcommand)]
     command: Command,
@@ -211,7 +211,7 @@ pub struct ManOptions {
 
 /// Parses `arguments` (the program's name first), runs the command and gives the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match parse(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output with status 0, the rest to standard error.
@@ -230,13 +230,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
+/// The command line, with `--set` after commands, too: one that is global to clap would forget what
+/// stands before the command.
+fn command() -> clap::Command {
+    let command = Arguments::command();
+    let set = command.get_arguments().find(|argument| argument.get_id() == "set").cloned();
+    command.mut_subcommands(|subcommand| subcommand.args(set.clone()))
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let after = matches.subcommand().and_then(|(_, matches)| matches.get_many("set"));
+    arguments.set.extend(after.into_iter().flatten().cloned());
+    Ok(arguments)
+}
+
 fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
     let command = match arguments.command {
         // These two need no installation.
         Command::Completions(options) => {
-            return print(|out| completions::completions(Arguments::command(), options.shell, out));
+            return print(|out| completions::completions(command(), options.shell, out));
         }
-        Command::Man(options) => return print(|out| completions::man(Arguments::command(), &options, out)),
+        Command::Man(options) => return print(|out| completions::man(command(), &options, out)),
         command => command,
     };
     let home = resolve_home(&arguments.home)?;
@@ -308,5 +324,132 @@ fn print(command: impl FnOnce(&mut Output) -> Result<u8, CommandError>) -> Resul
         Err(error) => {
             Err(CommandError::failure(format!("Could not write to standard output: {error}."), String::new()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn status(arguments: &[&str]) -> u8 {
+        run(std::iter::once("kuzzle-host").chain(arguments.iter().copied()).map(OsString::from))
+    }
+
+    fn parsed(arguments: &[&str]) -> Arguments {
+        parse(std::iter::once("kuzzle-host").chain(arguments.iter().copied()).map(OsString::from)).unwrap()
+    }
+
+    #[test]
+    fn the_help_of_every_command_tells_its_flags() {
+        const EVERYWHERE: [&str; 4] = ["--home <DIR>", "--config <FILE>", "--set <KEY=VALUE>", "--help"];
+        let commands: [(&str, &[&str]); 9] = [
+            ("start", &["--failsafe", "--strict", "--ready-file <FILE>"]),
+            ("check", &["[PATH]...", "--format <FORMAT>", "text", "json", "--strict"]),
+            ("list", &["--format <FORMAT>", "text", "json"]),
+            ("enable", &["<NAME>..."]),
+            ("disable", &["<NAME>..."]),
+            ("inspect", &["<PATH>", "--format <FORMAT>", "text", "json"]),
+            ("config", &["--show-origin", "--format <FORMAT>", "text", "json"]),
+            ("completions", &["<SHELL>", "bash", "zsh", "fish", "powershell"]),
+            ("man", &["[DIR]"]),
+        ];
+        for (name, flags) in commands {
+            let error = command().try_get_matches_from(["kuzzle-host", name, "--help"]).unwrap_err();
+            assert_eq!(error.exit_code(), 0, "{name}");
+            let help = error.to_string();
+            for flag in flags.iter().chain(&EVERYWHERE) {
+                assert!(help.contains(flag), "{name}: {flag}\n{help}");
+            }
+        }
+        let help = command().render_help().to_string();
+        for (name, _) in &commands[..7] {
+            assert!(help.contains(&format!("\n  {name}")), "{name}\n{help}");
+        }
+        command().debug_assert();
+    }
+
+    #[test]
+    fn statuses_are_those_of_the_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(".kuzzlerc"), "{}").unwrap();
+        let home = folder.path().to_str().unwrap();
+        let wrong = folder.path().join("wrong");
+        fs::write(&wrong, "{").unwrap();
+        let wrong = wrong.to_str().unwrap();
+        for command in
+            ["start", "check", "list", "enable", "disable", "inspect", "config", "completions", "man"]
+        {
+            assert_eq!(status(&[command, "--help"]), EXIT_OK, "{command}");
+            assert_eq!(status(&[command, "--no-such-flag"]), EXIT_USAGE, "{command}");
+        }
+        for arguments in [
+            &["--version"][..],
+            &["--home", home, "check"],
+            &["list", "--home", home],
+            &["config", "--home", home, "--format", "json"],
+            &["completions", "bash"],
+            &["man"],
+        ] {
+            assert_eq!(status(arguments), EXIT_OK, "{arguments:?}");
+        }
+        for arguments in [
+            &[][..],
+            &["no-such-command"],
+            &["check", "--format", "xml"],
+            &["check", "--set", "no-value"],
+            &["check", "--set", "a..b=1"],
+            &["enable"],
+            &["completions", "no-such-shell"],
+        ] {
+            assert_eq!(status(arguments), EXIT_USAGE, "{arguments:?}");
+        }
+        for arguments in [
+            &["check", "--home", "/no/such/folder"][..],
+            &["start", "--home", "/no/such/folder"],
+            &["enable", "--home", home, "no-such-protocol"],
+            &["man", "/proc/no/such/folder"],
+        ] {
+            assert_eq!(status(arguments), EXIT_FAILURE, "{arguments:?}");
+        }
+        for arguments in [
+            &["check", "--home", home, "--config", "/no/such/file"][..],
+            &["start", "--home", home, "--config", wrong],
+            &["--config", wrong, "--home", home, "check", "--format", "json"],
+            &["config", "--home", home, "--set", "server.port=no"],
+        ] {
+            assert_eq!(status(arguments), EXIT_REFUSED, "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn global_flags_are_taken_before_and_after_the_command() {
+        for arguments in [
+            ["--home", "a", "--config", "b", "--set", "c=d", "list"],
+            ["list", "--home", "a", "--config", "b", "--set", "c=d"],
+        ] {
+            let arguments = parsed(&arguments);
+            assert_eq!(arguments.home, Path::new("a"));
+            assert_eq!(arguments.config.as_deref(), Some(Path::new("b")));
+            assert_eq!(arguments.set, [("c".to_owned(), "d".to_owned())]);
+        }
+        let arguments = parsed(&["--set", "a=1", "list", "--set", "a=2=3", "--set", "b.c="]);
+        let pairs: Vec<_> = arguments.set.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("a", "1"), ("a", "2=3"), ("b.c", "")]);
+    }
+
+    #[test]
+    fn completions_and_manual_know_commands_and_flags() {
+        let mut out = Output::plain();
+        completions::completions(command(), clap_complete::Shell::Bash, &mut out).unwrap();
+        assert!(out.text.contains("--show-origin") && out.text.contains("--ready-file"));
+        let mut out = Output::plain();
+        completions::man(command(), &ManOptions::default(), &mut out).unwrap();
+        assert!(out.text.contains(".TH kuzzle-host 1") && out.text.contains("check"));
+        let folder = tempfile::tempdir().unwrap();
+        let options = ManOptions { folder: Some(folder.path().join("man")) };
+        completions::man(command(), &options, &mut Output::plain()).unwrap();
+        assert!(folder.path().join("man/kuzzle-host-check.1").exists());
     }
 }

@@ -97,6 +97,7 @@ impl<'a> Checker<'a> {
         let [concurrent, threshold, buffer] = [CONCURRENT, THRESHOLD, BUFFER].map(|key| self.integer(key));
         if concurrent >= buffer {
             self.disagree(CONCURRENT, BUFFER, format!("an integer below \"{BUFFER}\", which is {buffer}"));
+            return;
         }
         let expected = format!("an integer from \"{CONCURRENT}\" to \"{BUFFER}\", {concurrent} to {buffer}");
         if threshold < concurrent {
@@ -258,4 +259,128 @@ fn bytes(value: &Value) -> Option<u64> {
         .find_map(|(unit, shift)| lower.contains(unit).then_some(*shift))
         .unwrap_or(0);
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{Sources, load_all, load_from};
+    use super::*;
+
+    fn told(kuzzlerc: &str, variables: &[(&str, &str)]) -> Vec<Diagnostic> {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(".kuzzlerc"), kuzzlerc).unwrap();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        load_all(home.path(), variables).1
+    }
+
+    #[test]
+    fn every_key_of_wrong_type_is_told_with_its_source() {
+        for (key, kind) in KEYS.iter().filter(|(_, kind)| !matches!(kind, Kind::Any)) {
+            let wrong = match kind {
+                Kind::Objects | Kind::Texts | Kind::TextOrTexts => "*json:[5]",
+                _ => "*json:[]",
+            };
+            let name = format!("kuzzle_{}", key.replace('.', "__"));
+            let told = told("{}", &[(&name, wrong)]);
+            assert_eq!(told.len(), 1, "{key}: {told:?}");
+            assert_eq!(told[0].id, Id::ConfigurationInvalidType, "{key}");
+            assert!(told[0].message.contains(&format!("the environment variable {name})")), "{told:?}");
+            assert!(told[0].expected.is_some() && told[0].found.is_some());
+        }
+        for (key, value) in [("server__logs__accessLogFormat", "xml"), ("http__cookieAuthentication", "1")] {
+            assert_eq!(told("{}", &[(&format!("kuzzle_{key}"), value)])[0].id, Id::ConfigurationInvalidType);
+        }
+    }
+
+    #[test]
+    fn integers_out_of_range_are_told() {
+        for (key, kind) in KEYS {
+            let Kind::Integer(least, most) = kind else { continue };
+            let name = format!("kuzzle_{}", key.replace('.', "__"));
+            for wrong in [Some(i128::from(*least) - 1), (*most < u64::MAX).then(|| i128::from(*most) + 1)] {
+                let Some(wrong) = wrong else { continue };
+                let told = told("{}", &[(&name, &wrong.to_string())]);
+                assert_eq!(told[0].id, Id::ConfigurationOutOfRange, "{key} {wrong}: {told:?}");
+                assert_eq!(told.len(), 1, "{told:?}");
+            }
+        }
+        assert_eq!(told(r#"{"server": {"port": 5.0}}"#, &[]), []);
+        assert_eq!(told(r#"{"server": {"port": 5.5}}"#, &[])[0].id, Id::ConfigurationInvalidType);
+        assert_eq!(told(r#"{"server": {"port": 1e300}}"#, &[])[0].id, Id::ConfigurationOutOfRange);
+    }
+
+    #[test]
+    fn limits_must_agree_as_in_kuzzle() {
+        for (limits, keys) in [
+            (r#"{"concurrentRequests": 50000}"#, "limits.concurrentRequests"),
+            (r#"{"requestsBufferSize": 100}"#, "limits.concurrentRequests"),
+            (r#"{"requestsBufferSize": 4999}"#, "limits.requestsBufferWarningThreshold"),
+            (r#"{"requestsBufferWarningThreshold": 99}"#, "limits.requestsBufferWarningThreshold"),
+            (r#"{"requestsBufferWarningThreshold": 50001}"#, "limits.requestsBufferWarningThreshold"),
+        ] {
+            let told = told(&format!("{{\n\"limits\": {limits}}}"), &[]);
+            assert_eq!(told.len(), 1, "{limits}: {told:?}");
+            assert_eq!(told[0].id, Id::ConfigurationOutOfRange);
+            assert!(told[0].help.contains(&format!("Set \"{keys}\"")), "{told:?}");
+            // Told where somebody has set one of the two, even if the other one breaks the rule.
+            assert!(told[0].message.contains(".kuzzlerc, line 2, column"), "{told:?}");
+        }
+        let agreed = r#"{"limits": {"concurrentRequests": 1, "requestsBufferSize": 2, "requestsBufferWarningThreshold": 2}}"#;
+        assert_eq!(told(agreed, &[]), []);
+    }
+
+    #[test]
+    fn unknown_keys_are_warnings_with_the_nearest_known_name() {
+        let told = told(
+            "{\n\"sever\": {},\n\"server\": {\"prot\": 1, \"x\": {\"y\": 1}},\n\"services\": {\"common\": {\"retryintervall\": 1}}}",
+            &[
+                ("kuzzle_server_port", "1"),
+                ("kuzzle_limits__ConcurrentRequests", "2"),
+                ("kuzzle_protocols_mqtt_port", "1"),
+                ("KUZZLE_server__port", "1"),
+                ("KUZZLE_HOME", "/"),
+                ("kuzzle_server__protocols__coap__anything", "1"),
+                ("kuzzle_plugins__mine__anything", "1"),
+            ],
+        );
+        assert!(
+            told.iter().all(|told| told.id == Id::ConfigurationUnknownKey && !told.is_error()),
+            "{told:?}"
+        );
+        let all: Vec<String> = told.iter().map(|told| format!("{} {}", told.message, told.help)).collect();
+        for (key, place, meant) in [
+            ("\"sever\"", "line 2, column 10", "\"server\""),
+            ("\"server.prot\"", "line 3, column 20", "\"server.port\""),
+            ("\"server.x\"", "line 3", "Correct or remove it."),
+            ("\"services.common.retryintervall\"", "line 4", "\"services.common.retryInterval\""),
+            ("\"server_port\"", "variable kuzzle_server_port", "kuzzle_server__port?"),
+            ("ConcurrentRequests", "kuzzle_limits__ConcurrentRequests", "kuzzle_limits__concurrentRequests?"),
+            ("protocols_mqtt_port", "variable kuzzle_protocols_mqtt_port", "two underscores"),
+            ("KUZZLE_server__port", "upper and lower case differ", "kuzzle_"),
+        ] {
+            let found = |text: &&String| [key, place, meant].iter().all(|part| text.contains(part));
+            assert_eq!(all.iter().filter(found).count(), 1, "{key}: {all:#?}");
+        }
+        assert_eq!(told.len(), 8, "{all:#?}");
+    }
+
+    #[test]
+    fn a_flood_of_unknown_keys_is_counted() {
+        let keys: Vec<String> = (0..2_000).map(|key| format!("\"unknown{key}\": 0")).collect();
+        let told = told(&format!("{{{}}}", keys.join(",")), &[]);
+        assert_eq!(told.len(), MAX_UNKNOWN + 1);
+        assert!(told[MAX_UNKNOWN].message.contains("1950 more"), "{:?}", told[MAX_UNKNOWN]);
+    }
+
+    #[test]
+    fn a_flag_is_named_by_what_it_sets() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join(".kuzzlerc"), "{}").unwrap();
+        let sources =
+            Sources { flags: vec![("server.port".to_owned(), "no".to_owned())], ..Sources::default() };
+        let told = load_from(home.path(), &sources).1;
+        assert!(told[0].message.contains("(the flag --set server.port)"), "{told:?}");
+    }
 }

@@ -96,6 +96,8 @@ impl Elf<'_> {
     pub(crate) const SYMTAB: u64 = 6;
     pub(crate) const RELA: u64 = 7;
     pub(crate) const STRSZ: u64 = 10;
+    pub(crate) const VERNEED: u64 = 0x6fff_fffe;
+    pub(crate) const VERNEEDNUM: u64 = 0x6fff_ffff;
     pub(crate) const GNU_HASH: u64 = 0x6fff_fef5;
 
     fn number(&self, at: usize, length: usize) -> u64 {
@@ -131,7 +133,8 @@ impl Elf<'_> {
         self.segments(Self::LOAD).into_iter().find_map(of).unwrap()
     }
 
-    fn table(&self, tag: u64) -> Option<usize> {
+    /// Where the table that this tag of the dynamic segment names begins.
+    pub(crate) fn table(&self, tag: u64) -> Option<usize> {
         Some(self.offset(self.u64(self.dynamic(tag)? + 8)))
     }
 

@@ -16,6 +16,8 @@ use crate::zoo::{missing_dependency, newer_libc};
 
 /// What puts something wrong into an installation.
 type Fault = fn(&Home);
+/// What is told of an installation, if it could be brought about.
+type Answer = fn(&Home) -> Option<BTreeSet<Id>>;
 
 /// An installation whose survey has the id, among others perhaps: what else is told, or not, is the
 /// matter of the other tests.
@@ -93,7 +95,7 @@ const SURVEYED: &[(Id, Fault)] = &[
 ];
 
 /// The same for what is told later, and for what not every user can bring about (`None`).
-const OTHERWISE: &[(Id, fn(&Home) -> Option<BTreeSet<Id>>)] = &[
+const OTHERWISE: &[(Id, Answer)] = &[
     (Id::TrustWrongOwner, |home| {
         // Only root may give files away.
         chown(home.folder("p"), Some(54_321), None).ok()?;

@@ -240,6 +240,33 @@ fn names_what_is_needed_and_not_there() {
     assert_eq!(newer.diagnostics[0].found.as_deref(), Some("glibc 2.999"));
 }
 
+#[test]
+fn a_table_of_versions_that_leads_back_to_itself_is_left_soon() {
+    let test = "a_table_of_versions_that_leads_back_to_itself_is_left_soon";
+    if !has_cc(test) {
+        return;
+    }
+    let home = Home::new();
+    let call = "int puts(const char *text); int calls_it(void) { return puts(\"\"); }";
+    home.compiled("p", &format!("{}\n{call}", minimal()), &[]);
+    let mut bytes = fs::read(home.library("p")).unwrap();
+    let elf = Elf(&bytes);
+    let (Some(need), Some(count)) = (elf.table(Elf::VERNEED), elf.dynamic(Elf::VERNEEDNUM)) else {
+        eprintln!("skipped for want of versions in the C library: {test}");
+        return;
+    };
+    let version = need + u32::from_le_bytes(bytes[need + 8..need + 12].try_into().unwrap()) as usize;
+    bytes[count + 8..count + 16].fill(255);
+    // vn_cnt, vn_next and vna_next.
+    bytes[need + 2..need + 4].fill(255);
+    bytes[need + 12..need + 16].fill(0);
+    bytes[version + 12..version + 16].fill(0);
+    fs::write(home.library("p"), bytes).unwrap();
+    let start = Instant::now();
+    home.survey();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
 /// A protocol that needs a library that is nowhere.
 pub(crate) fn missing_dependency(home: &Home, name: &str) {
     let nobody = home.path().join("libnobody.so");
