@@ -66,6 +66,8 @@ impl Host {
     pub fn command(home: &Path, arguments: &[&str]) -> Command {
         let mut command = Self::bare_command(&[]);
         command.arg("--home").arg(home).args(arguments).env("FIXTURE_MARK", Self::mark(home));
+        // Nobody's own configuration counts.
+        command.env("HOME", home);
         command
     }
 

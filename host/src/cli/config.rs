@@ -115,8 +115,8 @@ mod tests {
             "server.host = \"::1\"  # environment variable kuzzle_server__host".to_owned(),
             "stats.ttl = 5  # flag --set stats.ttl".to_owned(),
             "stats.enabled = true  # default".to_owned(),
-            format!("server.protocols.\"a.b\" = {{}}  # {file}:2:49"),
-            format!("security.jwt.secret = \"***\"  # {file}:3:35"),
+            format!("server.protocols.\"a.b\" = {{}}  # {file}:2:48"),
+            format!("security.jwt.secret = \"***\"  # {file}:3:36"),
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }

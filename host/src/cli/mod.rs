@@ -329,13 +329,7 @@ fn print(command: impl FnOnce(&mut Output) -> Result<u8, CommandError>) -> Resul
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    fn status(arguments: &[&str]) -> u8 {
-        run(std::iter::once("kuzzle-host").chain(arguments.iter().copied()).map(OsString::from))
-    }
 
     fn parsed(arguments: &[&str]) -> Arguments {
         parse(std::iter::once("kuzzle-host").chain(arguments.iter().copied()).map(OsString::from)).unwrap()
@@ -368,59 +362,6 @@ mod tests {
             assert!(help.contains(&format!("\n  {name}")), "{name}\n{help}");
         }
         command().debug_assert();
-    }
-
-    #[test]
-    fn statuses_are_those_of_the_contract() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(".kuzzlerc"), "{}").unwrap();
-        let home = folder.path().to_str().unwrap();
-        let wrong = folder.path().join("wrong");
-        fs::write(&wrong, "{").unwrap();
-        let wrong = wrong.to_str().unwrap();
-        for command in
-            ["start", "check", "list", "enable", "disable", "inspect", "config", "completions", "man"]
-        {
-            assert_eq!(status(&[command, "--help"]), EXIT_OK, "{command}");
-            assert_eq!(status(&[command, "--no-such-flag"]), EXIT_USAGE, "{command}");
-        }
-        for arguments in [
-            &["--version"][..],
-            &["--home", home, "check"],
-            &["list", "--home", home],
-            &["config", "--home", home, "--format", "json"],
-            &["completions", "bash"],
-            &["man"],
-        ] {
-            assert_eq!(status(arguments), EXIT_OK, "{arguments:?}");
-        }
-        for arguments in [
-            &[][..],
-            &["no-such-command"],
-            &["check", "--format", "xml"],
-            &["check", "--set", "no-value"],
-            &["check", "--set", "a..b=1"],
-            &["enable"],
-            &["completions", "no-such-shell"],
-        ] {
-            assert_eq!(status(arguments), EXIT_USAGE, "{arguments:?}");
-        }
-        for arguments in [
-            &["check", "--home", "/no/such/folder"][..],
-            &["start", "--home", "/no/such/folder"],
-            &["enable", "--home", home, "no-such-protocol"],
-            &["man", "/proc/no/such/folder"],
-        ] {
-            assert_eq!(status(arguments), EXIT_FAILURE, "{arguments:?}");
-        }
-        for arguments in [
-            &["check", "--home", home, "--config", "/no/such/file"][..],
-            &["start", "--home", home, "--config", wrong],
-            &["--config", wrong, "--home", home, "check", "--format", "json"],
-            &["config", "--home", home, "--set", "server.port=no"],
-        ] {
-            assert_eq!(status(arguments), EXIT_REFUSED, "{arguments:?}");
-        }
     }
 
     #[test]

@@ -13,18 +13,29 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
-/// The line around `offset`, without blanks at its ends and without secrets; of a long line the part
-/// around `offset`. In a text with wrong syntax (`broken`) more is masked: what follows the name of a
-/// secret counts as one.
-pub(super) fn excerpt(text: &str, offset: usize, broken: bool) -> String {
+/// The line around `offset` of a text with wrong syntax, as by [`excerpt`]. More is masked there: what
+/// follows the name of a secret counts as one.
+pub(super) fn excerpt_of_broken(text: &str, offset: usize) -> String {
+    let (start, end) = line(text, offset);
+    excerpt(text, offset, &secrets(&text[..end], start, true))
+}
+
+/// The ranges of all secrets in a text with right syntax.
+pub(super) fn all_secrets(text: &str) -> Vec<(usize, usize)> {
+    secrets(text, 0, false)
+}
+
+/// The line around `offset`, without blanks at its ends and without these secrets, which are in order;
+/// of a long line the part around `offset`.
+pub(super) fn excerpt(text: &str, offset: usize, secrets: &[(usize, usize)]) -> String {
     let before = text.get(..offset).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[before.len()..].find('\n').map_or(text.len(), |newline| before.len() + newline);
+    let (start, end) = line(text, offset);
+    let first = secrets.partition_point(|(_, to)| *to <= start);
     let mut shown = String::new();
     let mut cursor = start;
     let mut marked = 0;
-    for (from, to) in secrets(&text[..end], start, broken) {
-        let from = from.max(cursor);
+    for (from, to) in secrets[first..].iter().copied().take_while(|(from, _)| *from < end) {
+        let (from, to) = (from.max(cursor), to.min(end));
         if to <= from {
             continue;
         }
@@ -40,6 +51,14 @@ pub(super) fn excerpt(text: &str, offset: usize, broken: bool) -> String {
     }
     shown.push_str(&text[cursor..end]);
     clip(&without_credentials(&shown), marked)
+}
+
+/// Where the line around `offset` begins and ends.
+fn line(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[before.len()..].find('\n').map_or(text.len(), |newline| before.len() + newline);
+    (start, end)
 }
 
 /// The part of a long line around its character number `marked`.
@@ -178,7 +197,8 @@ mod tests {
     use super::*;
 
     fn at(text: &str, mark: &str, broken: bool) -> String {
-        excerpt(text, text.find(mark).unwrap(), broken)
+        let offset = text.find(mark).unwrap();
+        if broken { excerpt_of_broken(text, offset) } else { excerpt(text, offset, &all_secrets(text)) }
     }
 
     #[test]
@@ -186,8 +206,8 @@ mod tests {
         let text = "{\n  \"é\": 1,\n}";
         assert_eq!(line_and_column(text, text.find('1').unwrap()), (2, 8));
         assert_eq!(at(text, "1", false), "\"é\": 1,");
-        assert_eq!(excerpt("", 0, true), "");
-        assert_eq!(excerpt("{}", 99, true), "{}");
+        assert_eq!(excerpt_of_broken("", 0), "");
+        assert_eq!(excerpt_of_broken("{}", 99), "{}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast, parse_to_serde_va
 use serde_json::{Value, json};
 
 use super::convert::convert_all;
-use super::excerpt::{excerpt, line_and_column};
+use super::excerpt::{all_secrets, excerpt, excerpt_of_broken, line_and_column};
 use super::type_name;
 use crate::diagnostics::{Diagnostic, Id};
 
@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     text: String,
     spots: OnceLock<HashMap<Vec<String>, Spot>>,
+    secrets: OnceLock<Vec<(usize, usize)>>,
 }
 
 /// Where a value begins.
@@ -44,7 +45,7 @@ impl File {
         let text = read_text(path)?;
         let broken = |offset: usize, reason: &str| {
             let (line, column) = line_and_column(&text, offset);
-            let shown = excerpt(&text, offset, true);
+            let shown = excerpt_of_broken(&text, offset);
             wrong(path, &format!("line {line}, column {column}: {reason}{}", quoted(&shown)), SYNTAX)
         };
         let value: Value = parse_to_serde_value(&text, &parse_options())
@@ -57,7 +58,7 @@ impl File {
                 return Err(diagnostic.expected("object").found(type_name(&other)));
             }
         };
-        let file = Self { path: path.to_owned(), text, spots: OnceLock::new() };
+        let file = Self { path: path.to_owned(), text, spots: OnceLock::new(), secrets: OnceLock::new() };
         let value = convert_all(value).map_err(|keys| {
             let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
             let message = format!(
@@ -76,6 +77,10 @@ impl File {
         self.spots.get_or_init(|| spots(&self.text)).get(&path).copied()
     }
 
+    fn secrets(&self) -> &[(usize, usize)] {
+        self.secrets.get_or_init(|| all_secrets(&self.text))
+    }
+
     /// The place of a value in words: file, line, column, and the line itself.
     pub(super) fn place(&self, path: &[&str]) -> String {
         match self.spot(path) {
@@ -84,7 +89,7 @@ impl File {
                 self.path.display(),
                 spot.line,
                 spot.column,
-                quoted(&excerpt(&self.text, spot.offset, false))
+                quoted(&excerpt(&self.text, spot.offset, self.secrets()))
             ),
             None => self.path.display().to_string(),
         }
@@ -103,7 +108,10 @@ fn wrong(path: &Path, reason: &str, help: &str) -> Diagnostic {
 
 fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let readable = "Make it a regular file that the user of this process may read, or remove it.";
-    let unreadable = |error: std::io::Error| wrong(path, &error.to_string(), readable);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => wrong(path, &error.to_string(), "Create it, or name another file."),
+        _ => wrong(path, &error.to_string(), readable),
+    };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(wrong(path, "it is not a regular file", readable));

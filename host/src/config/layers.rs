@@ -22,9 +22,12 @@ pub(super) struct Layer {
 enum Source {
     Defaults,
     File(File),
-    Environment { home: PathBuf, set: Vec<(Vec<String>, String)> },
-    Flags { home: PathBuf, set: Vec<(Vec<String>, String)> },
+    Environment { home: PathBuf, set: Vec<Set> },
+    Flags { home: PathBuf, set: Vec<Set> },
 }
+
+/// The keys that a variable or a flag has set, and its name.
+type Set = (Vec<String>, String);
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,9 +146,8 @@ impl Layer {
 
 /// The name of the last setting that gave `path` of keys its value: it may have set an object above,
 /// or something below.
-fn setter<'s>(set: &'s [(Vec<String>, String)], path: &[&str]) -> Option<&'s str> {
-    let agrees =
-        |(keys, _): &&(Vec<String>, String)| keys.iter().zip(path).all(|(key, wanted)| key == wanted);
+fn setter<'s>(set: &'s [Set], path: &[&str]) -> Option<&'s str> {
+    let agrees = |(keys, _): &&Set| keys.iter().zip(path).all(|(key, wanted)| key == wanted);
     let above = set.iter().filter(|(keys, _)| keys.len() <= path.len()).rfind(agrees);
     above.or_else(|| set.iter().rfind(agrees)).map(|(_, name)| name.as_str())
 }
@@ -163,7 +165,7 @@ fn assign(
     what: &str,
     settings: Vec<Setting<'_>>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(Value, Vec<(Vec<String>, String)>)> {
+) -> Option<(Value, Vec<Set>)> {
     let mut root = json!({});
     let mut set = Vec::new();
     for Setting { name, keys, text } in settings {

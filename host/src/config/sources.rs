@@ -55,8 +55,8 @@ impl Sources {
         let mut files: Vec<PathBuf> = machine.chain(user).filter(is_there).collect();
         files.extend(nearest(home));
         let named = self.environment.iter().rfind(|(name, path)| name == "kuzzle_config" && !path.is_empty());
-        files.extend(named.map(|(_, path)| PathBuf::from(path)));
-        files.extend(self.file.clone());
+        let given = named.map(|(_, path)| PathBuf::from(path)).into_iter().chain(self.file.clone());
+        files.extend(given.map(|path| std::path::absolute(&path).unwrap_or(path)));
         // A file that is named twice counts once, where it is strongest.
         let identity = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         let identities: Vec<PathBuf> = files.iter().map(identity).collect();

@@ -87,7 +87,7 @@ fn the_options_of_protocols_are_not_judged_here() {
         home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));
     let config = load(home.path(), variables(&[])).unwrap();
     let (file, place) = config.source(&["server", "protocols", "mqtt", "onPanic"]).unwrap();
-    assert!(file.ends_with(".kuzzlerc") && place.ends_with("line 1, column 76"), "{place}");
+    assert!(file.ends_with(".kuzzlerc") && place.contains(", line 1, column 76: `{\"server\""), "{place}");
 }
 
 #[test]
@@ -135,4 +135,88 @@ fn wrong_types_of_used_keys_name_their_source() {
         assert_eq!(diagnostics.len(), 1, "{name}: {diagnostics:?}");
         assert_eq!(diagnostics[0].id, Id::ConfigurationInvalidType, "{name}");
     }
+}
+
+#[test]
+fn later_sources_win_and_every_value_knows_its_own() {
+    let root = home(None);
+    let root = root.path().canonicalize().unwrap();
+    let (machine, user, site) = (root.join("etc"), root.join("user"), root.join("a/b"));
+    let write = |path: std::path::PathBuf, text: &str| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let file = |server: &str| format!("{{\"server\": {{{server}}}}}");
+    write(
+        machine.join("kuzzlerc"),
+        &file(r#""p1": 1, "p2": 1, "p3": 1, "p4": 1, "p5": 1, "p6": 1, "only": 1"#),
+    );
+    write(user.join(".kuzzlerc"), &file(r#""p2": 2, "p3": 2, "p4": 2, "p5": 2, "p6": 2"#));
+    write(root.join("a/.kuzzlerc"), &file(r#""p3": 3, "p4": 3, "p5": 3, "p6": 3, "list": [1, 2]"#));
+    write(root.join("named"), &file(r#""p4": 4, "p5": 4, "p6": 4, "list": [3]"#));
+    write(root.join("given"), &file(r#""p5": 5, "p6": "5""#));
+    let sources = Sources {
+        machine: Some(machine.clone()),
+        user: Some(user),
+        environment: variables(&[
+            ("kuzzle_config", root.join("named").to_str().unwrap()),
+            ("kuzzle_server__p6", "6"),
+            ("kuzzle_server__p7", "6"),
+        ]),
+        file: Some(root.join("given")),
+        flags: variables(&[("server.p7", "6"), ("server.p7", "7")]),
+        ..Sources::default()
+    };
+    let (config, _) = load_from(&site, &sources);
+    for number in 1..=7 {
+        assert_eq!(config.get(&["server", &format!("p{number}")]), Some(&json!(number)));
+    }
+    assert_eq!(config.get(&["server", "list"]), Some(&json!([3])));
+    assert_eq!(config.get(&["server", "only"]), Some(&json!(1)));
+    let origin = |key: &str| config.origin(&["server", key]).unwrap();
+    assert_eq!(origin("p1"), Origin::File { path: machine.join("kuzzlerc"), line: 1, column: 19 });
+    assert_eq!(origin("p5"), Origin::File { path: root.join("given"), line: 1, column: 19 });
+    assert_eq!(origin("p6"), Origin::Environment("kuzzle_server__p6".to_owned()));
+    assert_eq!(origin("p7"), Origin::Flag("--set server.p7".to_owned()));
+    assert_eq!(origin("host"), Origin::Default);
+    assert_eq!(config.origin(&["server", "nothing"]), None);
+}
+
+#[test]
+fn a_file_that_is_named_and_absent_is_an_error() {
+    let home = home(None);
+    let absent = home.path().join("absent");
+    let by_flag = Sources { file: Some(absent.clone()), ..Sources::default() };
+    let by_variable = Sources::of_environment(variables(&[("kuzzle_config", absent.to_str().unwrap())]));
+    for sources in [by_flag, by_variable] {
+        let told = load_from(home.path(), &sources).1;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!((told[0].id, told[0].path.as_path()), (Id::ConfigurationCannotParse, absent.as_path()));
+    }
+}
+
+#[test]
+fn no_diagnostic_prints_a_secret() {
+    for text in [
+        r#"{"server": {"port": "x", "apiKey": "hunter2"}, "password": "hunter2", "jwt": {"a": "hunter2"}}"#,
+        r#"{"security": {"jwt": {"secret": "hunter2" "x": 1}}}"#,
+        r#"{"server": {"token": "*json:hunter2"}}"#,
+        r#"{"url": "redis://me:hunter2@host", "server": 5}"#,
+    ] {
+        let diagnostics = load_all(home(Some(text)).path(), []).1;
+        assert!(
+            !diagnostics.is_empty() && !format!("{diagnostics:?}").contains("hunter2"),
+            "{diagnostics:?}"
+        );
+    }
+    let sources = Sources { flags: variables(&[("server.token", "*json:hunter2")]), ..Sources::default() };
+    let diagnostics = load_from(home(None).path(), &sources).1;
+    assert!(!format!("{diagnostics:?}").contains("hunter2"), "{diagnostics:?}");
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_an_error() {
+    let sources = Sources { unreadable: vec!["kuzzle_server__host".to_owned()], ..Sources::default() };
+    let told = load_from(home(None).path(), &sources).1;
+    assert!(told[0].is_error() && told[0].message.contains("kuzzle_server__host"), "{told:?}");
 }

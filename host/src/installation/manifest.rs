@@ -21,6 +21,9 @@ pub const DEFAULT_RANGE: &str = ">=2.0.0 <3.0.0";
 const MAX_BYTES: u64 = 1 << 20;
 const MAX_DEPTH: usize = 128;
 const MAX_NAME: usize = 128;
+const MAX_SECTIONS: usize = 64;
+/// Unknown properties that are told.
+const MAX_UNKNOWN: usize = 32;
 const PROPERTIES: [&str; 8] =
     ["name", "kuzzleVersion", "main", "version", "description", "sections", "config", "sha256"];
 
@@ -324,23 +327,29 @@ impl<'a> Reader<'a> {
     fn sections(&mut self, name: Option<&str>) -> Vec<String> {
         let default: Vec<String> = name.map(str::to_owned).into_iter().collect();
         let Some(value) = self.properties.get("sections") else { return default };
-        let expected = "a non-empty array of different non-empty strings";
+        let expected = "1 to 64 different strings of 1 to 128 bytes";
         let Some(items) = value.as_array() else {
             self.invalid("sections", expected, type_name(value));
             return default;
         };
+        if items.len() > MAX_SECTIONS {
+            self.invalid("sections", expected, &format!("{} of them", items.len()));
+            return default;
+        }
         let mut sections: Vec<String> = Vec::new();
         for item in items {
             match item.as_str() {
                 Some(section)
                     if !section.is_empty()
+                        && section.len() <= MAX_NAME
                         && !section.chars().any(char::is_control)
                         && !sections.iter().any(|known| known == section) =>
                 {
                     sections.push(section.to_owned());
                 }
                 Some(section) => {
-                    self.invalid("sections", expected, &format!("\"{section}\""));
+                    let shown: String = section.chars().take(MAX_NAME).collect();
+                    self.invalid("sections", expected, &format!("\"{shown}\""));
                     return default;
                 }
                 None => {
@@ -362,9 +371,10 @@ impl<'a> Reader<'a> {
             self.invalid("config", "an object: a JSON Schema", type_name(value));
             return Vec::new();
         };
-        let mut schemas = Vec::new();
+        let (mut schemas, mut foreign) = (Vec::new(), Vec::new());
+        let mut budget = schema::Budget::default();
         if let [section] = sections {
-            if self.schema("config", value) {
+            if self.schema("config", value, &mut budget) {
                 schemas.push((section.clone(), value.clone()));
             }
             return schemas;
@@ -372,16 +382,20 @@ impl<'a> Reader<'a> {
         for (section, value) in object {
             let property = format!("config.{section}");
             if !sections.contains(section) {
-                self.invalid("config", &format!("one of the sections {}", sections.join(", ")), section);
-            } else if self.schema(&property, value) {
+                foreign.push(section.chars().take(MAX_NAME).collect::<String>());
+            } else if self.schema(&property, value, &mut budget) {
                 schemas.push((section.clone(), value.clone()));
             }
+        }
+        if !foreign.is_empty() {
+            let found = format!("{} others: {}", foreign.len(), foreign[..foreign.len().min(5)].join(", "));
+            self.invalid("config", &format!("one of the sections {}", sections.join(", ")), &found);
         }
         schemas
     }
 
-    fn schema(&mut self, property: &str, value: &Value) -> bool {
-        match schema::check(value) {
+    fn schema(&mut self, property: &str, value: &Value, budget: &mut schema::Budget) -> bool {
+        match schema::check(value, budget) {
             Ok(()) => true,
             Err(reason) => {
                 self.invalid(property, "a JSON Schema of the documented subset", &reason);
@@ -429,7 +443,8 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown(&mut self) {
-        for property in self.properties.keys().filter(|key| !PROPERTIES.contains(&key.as_str())) {
+        let unknown = self.properties.keys().filter(|key| !PROPERTIES.contains(&key.as_str()));
+        for property in unknown.take(MAX_UNKNOWN) {
             let near = nearest::nearest(property, PROPERTIES);
             let hint = near.map(|near| format!("Did you mean \"{near}\"? ")).unwrap_or_default();
             let message = format!("Nobody reads the manifest's property \"{property}\".");

@@ -20,8 +20,10 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
         for violation in schema::validate(wanted, given) {
             let key = format!("server.protocols.{section}{}", violation.pointer.replace('/', "."));
             let message = format!(
-                "The option \"{key}\" does not satisfy the protocol's schema: expected {}, found {}.",
-                violation.expected, violation.found
+                "The option \"{key}\" does not satisfy the protocol's schema: expected {}, found {}{}.",
+                violation.expected,
+                violation.found,
+                place(section, &violation.pointer, config)
             );
             let help =
                 format!("Correct \"{key}\" in the configuration; the schema is \"config\" in the manifest.");
@@ -33,6 +35,17 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
         }
     }
     diagnostics
+}
+
+/// Where the value at a JSON pointer into a section comes from, or what is around it if that is not
+/// there, in parentheses; nothing if the section is absent.
+fn place(section: &str, pointer: &str, config: &Config) -> String {
+    let keys: Vec<String> =
+        pointer.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
+    let path: Vec<&str> =
+        ["server", "protocols", section].into_iter().chain(keys.iter().map(String::as_str)).collect();
+    let sources = (3..=path.len()).rev().find_map(|depth| config.source(&path[..depth]));
+    sources.map_or_else(String::new, |(_, place)| format!(" ({place})"))
 }
 
 /// What is wrong with a section as the host reads it.

@@ -25,6 +25,7 @@ const SURVEYED: &[(Id, Fault)] = &[
     (Id::ConfigurationCannotParse, |home| kuzzlerc(home, "{")),
     (Id::ConfigurationInvalidType, |home| kuzzlerc(home, r#"{"server":{"host":5}}"#)),
     (Id::ConfigurationOutOfRange, |home| kuzzlerc(home, r#"{"server":{"port":70000}}"#)),
+    (Id::ConfigurationUnknownKey, |home| kuzzlerc(home, r#"{"server":{"prot":1}}"#)),
     (Id::ManifestCannotLoad, |home| manifest(home, json!([]))),
     (Id::ManifestMissingName, |home| manifest(home, json!({}))),
     (Id::ManifestInvalidNameType, |home| manifest(home, json!({ "name": 1 }))),

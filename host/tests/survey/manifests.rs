@@ -361,3 +361,45 @@ fn pins_are_of_platforms_and_of_files() {
         assert_eq!(&status(&home, &manifest), expected, "{manifest}");
     }
 }
+
+#[test]
+fn a_manifest_costs_no_more_than_it_is_worth() {
+    let patterns: serde_json::Map<_, _> =
+        (0..5_000).map(|number| (number.to_string(), json!({ "pattern": "\\w{10}" }))).collect();
+    let sections: Vec<_> = (0..100_000).map(|number| number.to_string()).collect();
+    let foreign: serde_json::Map<_, _> = (0..5_000).map(|number| (number.to_string(), json!({}))).collect();
+    let unknown: serde_json::Map<_, _> = (0..50_000).map(|number| (number.to_string(), json!(1))).collect();
+    for (manifest, ids) in [
+        (
+            json!({ "name": "p", "kuzzleVersion": "2", "config": { "properties": patterns } }),
+            vec!["plugin.manifest.invalid_property"],
+        ),
+        (
+            json!({ "name": "p", "kuzzleVersion": "2", "sections": sections }),
+            vec!["plugin.manifest.invalid_property"],
+        ),
+        (
+            json!({ "name": "p", "kuzzleVersion": "2", "sections": ["a", "b"], "config": foreign }),
+            vec!["plugin.manifest.invalid_property"],
+        ),
+        (
+            Value::Object(unknown),
+            vec![
+                "plugin.manifest.missing_name",
+                "plugin.manifest.missing_version",
+                "plugin.manifest.unknown_property",
+            ],
+        ),
+    ] {
+        let home = Home::new();
+        home.add("p").manifest("p", &manifest);
+        let survey = home.survey();
+        let entry = entry(&survey, "p");
+        let mut found = crate::home::ids(entry);
+        found.remove(LIBRARY_MISSING);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ids);
+        assert!(entry.diagnostics.len() < 50, "{}", entry.diagnostics.len());
+        let text: usize = entry.diagnostics.iter().map(|told| told.message.len() + told.help.len()).sum();
+        assert!(text < 100_000, "{text} bytes of text");
+    }
+}
