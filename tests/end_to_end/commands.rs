@@ -156,6 +156,15 @@ fn check_of_paths_needs_no_installation_and_looks_at_nothing_else() {
     assert_eq!(report.status, Some(0), "{report:?}");
     assert_eq!(report.document["protocols"].as_array().unwrap().len(), 1, "{report:?}");
     assert_eq!(report.ids("udp"), [].into());
+    // Nor does a configuration count, nor a home that does not exist.
+    fs::write(elsewhere.home().join(".kuzzlerc"), "{broken").unwrap();
+    assert_eq!(Report::of(elsewhere.home(), &[folder.to_str().unwrap()]).status, Some(0));
+    let disabled = json!({ "server": { "protocols": { "udp": { "enabled": false, "port": -1 } } } });
+    fs::write(elsewhere.home().join(".kuzzlerc"), disabled.to_string()).unwrap();
+    let report = Report::of(elsewhere.home(), &[folder.to_str().unwrap()]);
+    assert_eq!((report.status, &report.entry("udp")["status"]), (Some(0), &json!("ok")), "{report:?}");
+    let nowhere = elsewhere.home().join("nowhere");
+    assert_eq!(Report::of(&nowhere, &[folder.to_str().unwrap()]).status, Some(0));
     let broken = installation.available("broken");
     let report = Report::of(elsewhere.home(), &[folder.to_str().unwrap(), broken.to_str().unwrap()]);
     assert_eq!((report.status, &report.document["refused"]), (Some(78), &json!(1)), "{report:?}");

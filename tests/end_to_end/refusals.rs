@@ -199,9 +199,7 @@ fn names_a_library_that_is_needed_and_not_there() {
     let at = bytes.windows(needed.len()).position(|window| window == needed).unwrap();
     bytes[at..at + needed.len()].copy_from_slice(instead);
     fs::write(&library, bytes).unwrap();
-    let host = Host::refused(&installation);
-    assert_eq!(host.status, REFUSED, "{}", host.log);
-    assert!(host.log.contains("libq.so.6"), "{}", host.log);
+    is_refused(&installation, &["protocol.library.missing_dependency"], &["libq.so.6"]);
 }
 
 /// Only the dynamic loader can tell, so `check` has no objection.
@@ -224,8 +222,21 @@ fn reports_all_problems_of_all_protocols_in_one_run() {
     installation.fixture("nameless", &compiler, "minimal.c", &["-DWITHOUT_BROADCAST"]);
     installation.manifest_with("nameless", &serde_json::json!({ "kuzzleVersion": ">=3.0.0" }));
     installation.fixture("good", &compiler, "minimal.c", &[]);
+    installation.fixture("text", &compiler, "minimal.c", &[]);
+    fs::write(installation.library("text"), "not a library").unwrap();
+    std::os::unix::fs::symlink("nowhere", installation.enabled("dangling")).unwrap();
     let report = Report::of(installation.home(), &[]);
-    assert_eq!((report.status, &report.document["refused"]), (REFUSED, &Value::from(2)), "{report:?}");
+    assert_eq!((report.status, &report.document["refused"]), (REFUSED, &Value::from(4)), "{report:?}");
+    assert_eq!(report.ids("text"), BTreeSet::from(["protocol.library.not_a_library"]));
+    assert_eq!(report.ids("dangling"), BTreeSet::from(["protocol.discovery.dangling_link"]));
+    let start = Host::refused(&installation);
+    assert_eq!(start.status, REFUSED);
+    for told in report.document["protocols"].as_array().unwrap() {
+        for diagnostic in told["diagnostics"].as_array().unwrap() {
+            let id = diagnostic["id"].as_str().unwrap();
+            assert!(start.log.contains(id), "start does not tell {id}:\n{}", start.log);
+        }
+    }
     assert_eq!(report.ids("mute"), BTreeSet::from(["protocol.library.missing_symbol"]));
     assert_eq!(
         report.ids("nameless"),

@@ -1,8 +1,12 @@
 //! The sample protocols: configuration, and several from one library.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
-use kuzzle_tests::{Client, Host, Installation, LineClient, UdpClient, cc, has, root};
+use kuzzle_tests::{
+    Client, Host, Installation, LineClient, Report, UdpClient, c_library, cc, has, root, rust_library,
+};
 use serde_json::{Value, json};
 
 /// A port that was free a moment ago.
@@ -157,4 +161,35 @@ fn line_passes_the_tests_that_it_brings_along() {
     let output =
         make.arg(format!("INCLUDE={}", root().join("protocol-abi/include").display())).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn check_has_nothing_to_say_of_any_sample() {
+    let Some(compiler) = cc("check_has_nothing_to_say_of_any_sample") else { return };
+    let installation = Installation::new();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root().join("sample-protocols")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        installation.manifest(&name);
+        fs::copy(folder.join("manifest.json"), installation.available(&name).join("manifest.json")).unwrap();
+        if folder.join("Cargo.toml").exists() {
+            let library = rust_library(&format!("kuzzle_protocol_{}", name.replace('-', "_")));
+            fs::copy(library, installation.library(&name)).unwrap();
+        } else {
+            let is_source = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "c");
+            let files = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).filter(is_source);
+            let sources: Vec<_> = files.map(|file| file.to_str().unwrap().to_owned()).collect();
+            let sources: Vec<_> = sources.iter().map(String::as_str).collect();
+            c_library(&compiler, &sources, &[], &installation.library(&name));
+        }
+        installation.enable(&name);
+        names.push(name);
+    }
+    assert!(names.len() >= 2, "{names:?}");
+    let report = Report::of(installation.home(), &["--strict"]);
+    assert_eq!((report.status, &report.document["diagnostics"]), (Some(0), &json!([])), "{report:?}");
+    for name in names {
+        assert_eq!(report.diagnostics(&name), [] as [Value; 0]);
+    }
 }

@@ -247,25 +247,23 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, cla
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
-    let command = match arguments.command {
-        // These two need no installation.
-        Command::Completions(options) => {
-            return print(|out| completions::completions(command(), options.shell, out));
+    // Not every command needs an installation.
+    let home = || resolve_home(&arguments.home);
+    let sources =
+        || Sources { file: arguments.config.clone(), flags: arguments.set.clone(), ..Sources::of_process() };
+    match &arguments.command {
+        Command::Start(options) => start::run(&home()?, &sources(), options),
+        Command::Check(options) if !options.paths.is_empty() => {
+            print(|out| check::run(&arguments.home, &sources(), options, out))
         }
-        Command::Man(options) => return print(|out| completions::man(command(), &options, out)),
-        command => command,
-    };
-    let home = resolve_home(&arguments.home)?;
-    let sources = Sources { file: arguments.config, flags: arguments.set, ..Sources::of_process() };
-    match command {
-        Command::Start(options) => start::run(&home, &sources, &options),
-        Command::Check(options) => print(|out| check::run(&home, &sources, &options, out)),
-        Command::List(options) => print(|out| list::run(&home, &sources, &options, out)),
-        Command::Enable(options) => print(|out| enable::run(&home, &options, out)),
-        Command::Disable(options) => print(|out| disable::run(&home, &options, out)),
-        Command::Inspect(options) => print(|out| inspect::run(&options, out)),
-        Command::Config(options) => print(|out| config::run(&home, &sources, &options, out)),
-        Command::Completions(_) | Command::Man(_) => unreachable!("they have returned above"),
+        Command::Check(options) => print(|out| check::run(&home()?, &sources(), options, out)),
+        Command::List(options) => print(|out| list::run(&home()?, &sources(), options, out)),
+        Command::Enable(options) => print(|out| enable::run(&home()?, options, out)),
+        Command::Disable(options) => print(|out| disable::run(&home()?, options, out)),
+        Command::Inspect(options) => print(|out| inspect::run(options, out)),
+        Command::Config(options) => print(|out| config::run(&home()?, &sources(), options, out)),
+        Command::Completions(options) => print(|out| completions::completions(command(), options.shell, out)),
+        Command::Man(options) => print(|out| completions::man(command(), options, out)),
     }
 }
 
