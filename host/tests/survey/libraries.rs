@@ -340,3 +340,27 @@ fn warns_of_a_protocol_that_can_not_contain_its_panics() {
     assert_eq!(ids(entry(&survey, "p")), set(["protocol.abi.panic_abort"]));
     assert_eq!(entry(&survey, "p").status, Status::Ok);
 }
+
+#[test]
+fn a_library_that_was_replaced_after_its_inspection_is_not_opened() {
+    if !has_cc("a_library_that_was_replaced_after_its_inspection_is_not_opened") {
+        return;
+    }
+    let home = Home::new();
+    home.compiled("p", &minimal(), &[]);
+    let survey = home.survey();
+    let config = kuzzle_host::config::load(home.path(), []).unwrap();
+    let kernel = kuzzle_kernel::Kernel::new(
+        kuzzle_kernel::Settings::default(),
+        Box::new(kuzzle_kernel::SystemEnvironment),
+    );
+    // A sound library, put into place as it should be, but not the one that was inspected.
+    let other = home.path().join("other.so");
+    fs::copy(home.library("p"), &other).unwrap();
+    fs::rename(&other, home.library("p")).unwrap();
+    let host = kuzzle_host::serving::Host::new(kernel, 1 << 20);
+    let (protocols, diagnostics) = kuzzle_host::loading::open(host, &config, survey.candidates());
+    assert!(protocols.is_empty());
+    assert_eq!(diagnostics.len(), 1);
+    assert_eq!(diagnostics[0].id.as_str(), "protocol.trust.changed_since_inspection");
+}
