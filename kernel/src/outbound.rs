@@ -33,12 +33,6 @@ impl Payload {
     pub fn shared(&self) -> &Arc<Vec<u8>> {
         &self.0
     }
-
-    /// The shared buffer itself, for those who keep it.
-    #[must_use]
-    pub fn into_inner(self) -> Arc<Vec<u8>> {
-        self.0
-    }
 }
 
 impl From<Vec<u8>> for Payload {

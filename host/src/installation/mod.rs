@@ -33,24 +33,16 @@ pub struct Candidate {
     pub name: String,
     /// The enabled entry, or the folder that was checked.
     pub entry: PathBuf,
-    /// The protocol's folder, links resolved.
-    pub folder: PathBuf,
     /// The library, links resolved.
     pub library: PathBuf,
     /// The manifest's version of the protocol.
     pub version: Option<String>,
-    /// The manifest's description.
-    pub description: Option<String>,
-    /// The npm range of Kuzzle versions.
-    pub kuzzle_version: String,
     /// The names under `server.protocols` that it owns; never empty.
     pub sections: Vec<String>,
     /// `{section: options}` for every section, the host's own keys taken out, absent ones `{}`.
     pub options: Value,
     /// What to do when it panics.
     pub on_panic: OnPanic,
-    /// Whether its clients get server notifications such as `TokenExpired`; `None`: not configured.
-    pub realtime_notifications: Option<bool>,
     /// What its note says.
     pub note: NoteSummary,
     /// Which file was inspected.

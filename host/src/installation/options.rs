@@ -88,11 +88,6 @@ pub(super) fn on_panic(sections: &[String], config: &Config) -> OnPanic {
     if said == Some("abort") { OnPanic::Abort } else { OnPanic::Stop }
 }
 
-/// Whether clients get server notifications: what the first section that says so says.
-pub(super) fn realtime_notifications(sections: &[String], config: &Config) -> Option<bool> {
-    sections.iter().find_map(|section| host_key(config, section, "realtimeNotifications")?.as_bool())
-}
-
 fn host_key<'c>(config: &'c Config, section: &str, key: &str) -> Option<&'c Value> {
     config.protocol(section)?.get(key)
 }

@@ -118,7 +118,7 @@ impl Inspector<'_> {
             }
             let image = self.look_at_library(&mut entry, &folder, manifest.as_ref());
             library = image.as_ref().and_then(|image| image.identity);
-            entry.candidate = self.candidate(&entry, folder, manifest.as_ref(), image);
+            entry.candidate = self.candidate(&entry, manifest.as_ref(), image);
         }
         Inspection { entry, manifest, library, disabled }
     }
@@ -177,7 +177,6 @@ impl Inspector<'_> {
     fn candidate(
         &self,
         entry: &Entry,
-        folder: PathBuf,
         manifest: Option<&Manifest>,
         image: Option<Image>,
     ) -> Option<Candidate> {
@@ -185,15 +184,11 @@ impl Inspector<'_> {
         Some(Candidate {
             name: manifest.name.clone()?,
             entry: entry.path.clone(),
-            folder,
             library: entry.library.clone()?,
             version: manifest.version.clone(),
-            description: manifest.description.clone(),
-            kuzzle_version: manifest.kuzzle_version.clone(),
             sections: manifest.sections.clone(),
             options: self.config.options_for(&manifest.sections),
             on_panic: options::on_panic(&manifest.sections, self.config),
-            realtime_notifications: options::realtime_notifications(&manifest.sections, self.config),
             note: image.note?,
             identity: image.identity?,
             exports: image.optional,

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use kuzzle_kernel::{Channel, Payload, Response};
 use parking_lot::Mutex;
@@ -39,8 +39,17 @@ pub(crate) enum Entry {
     Complete(Box<Answer>),
 }
 
-/// Which join of a connection, counted from 1.
-pub(crate) type Ticket = u64;
+/// Which join, to know it again when its request is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// One that no other join has.
+    pub(crate) fn new() -> Self {
+        static TAKEN: AtomicU64 = AtomicU64::new(0);
+        Self(TAKEN.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A response and whom to give it to.
 pub(crate) struct Answer {
@@ -64,7 +73,6 @@ struct State {
     entries: VecDeque<Entry>,
     /// Joins that were refused and whose subscriber has not been told yet.
     refused: Vec<Ticket>,
-    joins: Ticket,
     claimed: bool,
     phase: Phase,
 }
@@ -91,13 +99,8 @@ pub(crate) enum Appended {
 
 impl Default for Outbox {
     fn default() -> Self {
-        let state = State {
-            entries: VecDeque::new(),
-            refused: Vec::new(),
-            joins: 0,
-            claimed: false,
-            phase: Phase::Open,
-        };
+        let state =
+            State { entries: VecDeque::new(), refused: Vec::new(), claimed: false, phase: Phase::Open };
         Self { state: Mutex::new(state), overflowed: AtomicBool::new(false) }
     }
 }
@@ -129,16 +132,6 @@ impl Outbox {
         }
         state.entries.push_back(entry);
         appended
-    }
-
-    /// Appends a join, and tells its ticket.
-    pub(crate) fn append_join(&self, channel: Channel) -> (Appended, Ticket) {
-        let ticket = {
-            let mut state = self.state.lock();
-            state.joins += 1;
-            state.joins
-        };
-        (self.append(Entry::Join { channel, ticket }), ticket)
     }
 
     /// Whether a join of this channel waits.
@@ -238,7 +231,7 @@ mod tests {
     use super::*;
 
     fn join(name: &str) -> Entry {
-        Entry::Join { channel: name.into(), ticket: 1 }
+        Entry::Join { channel: name.into(), ticket: Ticket::new() }
     }
 
     fn joined(outbox: &Outbox) -> Vec<String> {
@@ -315,8 +308,8 @@ mod tests {
     #[test]
     fn a_refused_join_is_told_once() {
         let outbox = Outbox::default();
-        let (_, first) = outbox.append_join("c".into());
-        let (_, second) = outbox.append_join("c".into());
+        let (first, second) = (Ticket::new(), Ticket::new());
+        outbox.append(Entry::Join { channel: "c".into(), ticket: second });
         assert!(outbox.is_joining("c") && !outbox.is_joining("d"));
         outbox.refuse(second);
         assert!(!outbox.was_refused(first));

@@ -186,3 +186,24 @@ fn shutdown_waits_for_calls_that_have_begun_and_none_begins_after_it() {
     assert_eq!(seen.recv_timeout(DEADLINE), Ok(0));
     assert_eq!(a.so_far().last().unwrap(), "shutdown");
 }
+
+#[test]
+fn a_protocol_that_hangs_does_not_use_up_the_time_of_the_others() {
+    let (host, [a, b]) = host_with(["a", "b"]);
+    let (gate, entered) = hold_first(&b, "broadcast");
+    a.probe.publish(0, "c");
+    b.probe.subscribe(b.probe.connect().unwrap(), "c");
+    a.probe.publish(0, "c");
+    entered.recv_timeout(DEADLINE).unwrap();
+    let (sender, deadline) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    a.script("shutdown", move |probe| {
+        sender.lock().send(probe.shutdown_deadline()).unwrap();
+        0
+    });
+    let Outcome::Late(waited_for) = host.shut_down(Duration::from_secs(2)) else { panic!("b hangs") };
+    assert!(waited_for.contains(&"broadcast of protocol \"b\"".to_owned()), "{waited_for:?}");
+    let deadline = deadline.recv_timeout(DEADLINE).unwrap();
+    assert!(deadline >= 200, "only {deadline} ms are left for the other one");
+    drop(gate);
+}

@@ -40,11 +40,13 @@ impl Host {
         if !wait(deadline - timeout / 4, || self.is_quiet()) {
             late.extend(self.noises());
         }
-        for protocol in self.protocols().iter().rev() {
-            if !matches!(protocol.state(), State::Initialised | State::Stopped) {
-                continue;
-            }
-            let left = deadline.saturating_duration_since(Instant::now()).max(LEAST);
+        let ends =
+            |protocol: &&&'static Protocol| matches!(protocol.state(), State::Initialised | State::Stopped);
+        let mut ending: Vec<_> = self.protocols().iter().filter(ends).collect();
+        while let Some(protocol) = ending.pop() {
+            // What is left is shared: one that hangs must not use up the time of the others.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = (left / (ending.len() as u32 + 1)).max(LEAST);
             let (done, is_done) = mpsc::channel();
             spawn("kuzzle-shutdown", move || {
                 protocol.shutdown(left);

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "plays the part of a library")]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(super) struct Probe {
     entry_point: Mutex<Option<usize>>,
     scripts: Mutex<HashMap<&'static str, Script>>,
     events: mpsc::Sender<String>,
+    shutdown_deadline: AtomicU32,
 }
 
 /// The test's side of it.
@@ -73,6 +74,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
         entry_point: Mutex::default(),
         scripts: Mutex::default(),
         events: sender,
+        shutdown_deadline: AtomicU32::new(0),
     }));
     let description = Description {
         name: name.into(),
@@ -124,6 +126,11 @@ impl Probe {
         let address = self.entry_point.lock().expect("init was called");
         // SAFETY: given by the host to `init`; lives for ever.
         unsafe { &*(address as *const kuzzle_entry_point) }
+    }
+
+    /// The milliseconds that `shutdown` was given.
+    pub(super) fn shutdown_deadline(&self) -> u32 {
+        self.shutdown_deadline.load(Ordering::Relaxed)
     }
 
     /// `new_connection`.
@@ -295,7 +302,8 @@ unsafe extern "C" fn disconnect(this: *mut kuzzle_protocol, message: *const kuzz
     probe(this).happens("disconnect", format!("disconnect {reason}"))
 }
 
-unsafe extern "C" fn shutdown(this: *mut kuzzle_protocol, _: u32) -> i32 {
+unsafe extern "C" fn shutdown(this: *mut kuzzle_protocol, deadline_ms: u32) -> i32 {
+    probe(this).shutdown_deadline.store(deadline_ms, Ordering::Relaxed);
     probe(this).happens("shutdown", "shutdown".into())
 }
 

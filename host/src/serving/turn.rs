@@ -14,7 +14,7 @@ use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload, Response};
 use super::Host;
 use super::abi::Completion;
 use super::connections::{Connection, Handle};
-use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry, Outbox, Ticket};
+use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry, Ticket};
 use super::protocol::{Protocol, State};
 use super::queue::Work;
 
@@ -218,9 +218,9 @@ impl Turn {
         }
     }
 
-    fn append(&mut self, connection: ConnectionId, append: impl FnOnce(&Outbox) -> Appended) {
+    fn append(&mut self, connection: ConnectionId, entry: Entry) {
         let Some(connection) = self.host.connections.find(Handle(connection.0)) else { return };
-        match append(&connection.outbox) {
+        match connection.outbox.append(entry) {
             Appended::First => self.schedule(&connection),
             Appended::Behind | Appended::Dropped => {}
             Appended::Overflow => self.told.push(Told::Overflow(connection)),
@@ -280,28 +280,22 @@ impl Outbound for Turn {
     }
 
     fn notify(&mut self, connection: ConnectionId, channels: Arc<[Channel]>, payload: Payload) {
-        self.append(connection, |outbox| outbox.append(Entry::Notify { channels, payload }));
+        self.append(connection, Entry::Notify { channels, payload });
     }
 
     fn join(&mut self, connection: ConnectionId, channel: &Channel) {
-        let mut join = None;
-        self.append(connection, |outbox| {
-            let (appended, ticket) = outbox.append_join(channel.clone());
-            join = Some(ticket);
-            appended
-        });
-        self.join = join;
+        let ticket = Ticket::new();
+        self.join = Some(ticket);
+        self.append(connection, Entry::Join { channel: channel.clone(), ticket });
     }
 
     fn leave(&mut self, connection: ConnectionId, channel: &Channel) {
-        self.append(connection, |outbox| outbox.append(Entry::Leave(channel.clone())));
+        self.append(connection, Entry::Leave(channel.clone()));
     }
 
     fn disconnect(&mut self, connection: ConnectionId, message: &str) {
         let reason = DisconnectReason::Requested;
-        self.append(connection, |outbox| {
-            outbox.append(Entry::Disconnect { reason, message: message.into() })
-        });
+        self.append(connection, Entry::Disconnect { reason, message: message.into() });
     }
 
     fn is_joining(&self, connection: ConnectionId, channel: &str) -> bool {
