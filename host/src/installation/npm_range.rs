@@ -1,10 +1,12 @@
 //! Whether a Kuzzle version lies in an npm range, prereleases included (`includePrerelease`).
 //!
-//! `js-semver` decides what a range is, and answers for released versions. It has no
-//! `includePrerelease`, so for a host that is itself a prerelease the bounds are worked out here, as
-//! npm's `semver` does: a bound that comes from an omitted part begins at `-0`.
+//! `semver` reads and orders versions. Its own requirements are cargo's, so `js-semver` decides what
+//! a range is, and answers for released versions. It has no `includePrerelease`: for a host that is
+//! itself a prerelease the bounds are worked out here, as npm does: a bound that comes from an
+//! omitted part begins at `-0`.
 
-use js_semver::{PreRelease, Range, Version};
+use js_semver::Range;
+use semver::{BuildMetadata, Prerelease, Version};
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,10 +25,13 @@ pub enum RangeError {
 /// [`RangeError`]: one of them can not be read.
 pub fn satisfies(range: &str, version: &str) -> Result<bool, RangeError> {
     let parsed = Range::parse(range).map_err(|_| RangeError::Range(range.to_owned()))?;
-    let version = Version::parse(version).map_err(|_| RangeError::Version(version.to_owned()))?;
-    if version.pre_release.is_empty() {
-        return Ok(parsed.satisfies(&version));
+    let mut version = Version::parse(version).map_err(|_| RangeError::Version(version.to_owned()))?;
+    if version.pre.is_empty() {
+        let released = js_semver::Version::new(version.major, version.minor, version.patch);
+        return Ok(parsed.satisfies(&released));
     }
+    // Build metadata has no part in precedence, but would in `Ord`.
+    version.build = BuildMetadata::EMPTY;
     Ok(range.split("||").any(|alternative| bounds(alternative).iter().all(|bound| bound.holds(&version))))
 }
 
@@ -61,7 +66,7 @@ struct Partial {
     major: Option<u64>,
     minor: Option<u64>,
     patch: Option<u64>,
-    prerelease: PreRelease,
+    prerelease: Prerelease,
 }
 
 impl Partial {
@@ -74,7 +79,7 @@ impl Partial {
         let major = parts.next().flatten();
         let minor = parts.next().flatten().filter(|_| major.is_some());
         let patch = parts.next().flatten().filter(|_| minor.is_some());
-        let prerelease = PreRelease::new(prerelease).unwrap_or_default();
+        let prerelease = Prerelease::new(prerelease).unwrap_or(Prerelease::EMPTY);
         Self { major, minor, patch, prerelease }
     }
 
@@ -96,13 +101,13 @@ enum Known {
     Patch(u64, u64, u64),
 }
 
-fn exact(major: u64, minor: u64, patch: u64, prerelease: PreRelease) -> Version {
-    Version { pre_release: prerelease, ..Version::new(major, minor, patch) }
+fn exact(major: u64, minor: u64, patch: u64, prerelease: Prerelease) -> Version {
+    Version { pre: prerelease, ..Version::new(major, minor, patch) }
 }
 
 /// The lowest version of these three parts: `-0`.
 fn lowest(major: u64, minor: u64, patch: u64) -> Version {
-    exact(major, minor, patch, PreRelease::new("0").unwrap_or_default())
+    exact(major, minor, patch, Prerelease::new("0").unwrap_or(Prerelease::EMPTY))
 }
 
 fn at_least(version: Version) -> Bound {
@@ -277,6 +282,14 @@ mod tests {
         }
         assert!(wrong.is_empty(), "{} of {compared} wrong:\n{}", wrong.len(), wrong.join("\n"));
         assert!(compared > 200, "{compared}");
+    }
+
+    #[test]
+    fn build_metadata_has_no_part_in_precedence() {
+        assert_eq!(satisfies("=2.56.0", "2.56.0+linux.7"), Ok(true));
+        assert_eq!(satisfies("=2.56.0-rc.1", "2.56.0-rc.1+linux.7"), Ok(true));
+        assert_eq!(satisfies("<=2.56.0-rc.1", "2.56.0-rc.1+linux.7"), Ok(true));
+        assert_eq!(satisfies(">2.56.0-rc.1", "2.56.0-rc.1+linux.7"), Ok(false));
     }
 
     #[test]
