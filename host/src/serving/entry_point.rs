@@ -37,6 +37,10 @@ fn serving(protocol: &Protocol) -> Result<State, Failure> {
         State::Stopped => {
             Err(Failure::new(raw::KUZZLE_STOPPED, "this protocol has been stopped after a fault"))
         }
+        State::Suspended => Err(Failure::new(
+            raw::KUZZLE_STOPPED,
+            "this protocol is suspended: one of its functions did not return",
+        )),
         State::Shutdown => Err(Failure::new(raw::KUZZLE_SHUTDOWN, "this protocol has been shut down")),
         state => Ok(state),
     }

@@ -8,6 +8,7 @@
 pub mod abi;
 mod calls;
 mod connections;
+mod counters;
 mod entry_point;
 mod outbox;
 mod protocol;
@@ -31,6 +32,7 @@ use parking_lot::Mutex;
 
 pub use calls::Function;
 pub use connections::{Connection, Connections, Handle};
+pub use counters::{Counter, Counters};
 pub use outbox::DisconnectReason;
 pub use protocol::{Description, Failure, Protocol, State};
 pub use shutdown::Outcome;

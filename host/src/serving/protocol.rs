@@ -14,6 +14,7 @@ use super::Host;
 use super::abi::{Completion, Functions, Instance, Tables};
 use super::calls::{self, Call, Function};
 use super::connections::Handle;
+use super::counters::Counters;
 use super::outbox::DisconnectReason;
 use super::queue::{Queue, Work};
 use super::shutdown::wait;
@@ -34,6 +35,8 @@ pub enum State {
     Initialised,
     /// Taken out of service after a fault.
     Stopped,
+    /// One of its functions does not return: it is never called again, not even its `shutdown`.
+    Suspended,
     /// `shutdown` has been called, or is about to be.
     Shutdown,
 }
@@ -74,6 +77,8 @@ pub struct Protocol {
     state: AtomicU8,
     pub(crate) queue: Queue,
     listeners: Mutex<Vec<Listener>>,
+    /// What was counted since the start.
+    pub counters: Counters,
 }
 
 impl Protocol {
@@ -96,6 +101,7 @@ impl Protocol {
             state: AtomicU8::new(State::Loaded as u8),
             queue: Queue::default(),
             listeners: Mutex::default(),
+            counters: Counters::default(),
         }));
         protocol.tables.get_or_init(|| Tables::new(protocol));
         protocol
@@ -107,6 +113,7 @@ impl Protocol {
             0 => State::Loaded,
             1 => State::Initialised,
             2 => State::Stopped,
+            3 => State::Suspended,
             _ => State::Shutdown,
         }
     }
@@ -161,10 +168,12 @@ impl Protocol {
     }
 
     pub(crate) fn broadcast(&'static self, channels: &[Channel], payload: &Payload) {
+        self.counters.notifications.add();
         self.call(Function::Broadcast, |instance| self.functions.broadcast(instance, channels, payload));
     }
 
     pub(crate) fn notify(&'static self, connection: Handle, channels: &[Channel], payload: &Payload) {
+        self.counters.notifications.add();
         self.call(Function::Notify, |instance| {
             self.functions.notify(instance, connection.0, channels, payload)
         });
@@ -249,7 +258,10 @@ impl Protocol {
     fn judge(&'static self, function: Function, status: i32) -> bool {
         match status {
             super::abi::OK => return true,
-            super::abi::PANIC => self.host.stop(self, function),
+            super::abi::PANIC => {
+                self.counters.panics.add();
+                self.host.stop(self, function);
+            }
             status => tracing::debug!(
                 protocol = %self.name, %function, status, "the protocol answered an error"
             ),

@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use kuzzle_kernel::{Channel, Payload};
@@ -49,17 +48,14 @@ struct State {
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    dropped: AtomicU64,
 }
 
 impl Queue {
-    /// Queues a broadcast; `false` when the bound is passed and it is dropped and counted.
+    /// Queues a broadcast; `false` when the bound is passed and it is dropped.
     pub(crate) fn broadcast(&self, channels: Arc<[Channel]>, payload: Payload) -> bool {
         let mut state = self.state.lock();
         let bytes = state.bytes + payload.as_bytes().len();
         if state.broadcasts >= MOST_BROADCASTS || (bytes > MOST_BYTES && state.broadcasts > 0) {
-            drop(state);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
             return false;
         }
         state.broadcasts += 1;
@@ -95,11 +91,6 @@ impl Queue {
         let state = self.state.lock();
         !state.busy && state.work.is_empty()
     }
-
-    /// Broadcasts dropped since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]
@@ -107,12 +98,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn above_the_bound_broadcasts_are_dropped_and_counted() {
+    fn above_the_bound_broadcasts_are_dropped() {
         let queue = Queue::default();
         let payload = Payload::from(vec![b' '; MOST_BYTES / 4]);
         let channels: Arc<[Channel]> = Arc::new(["c".into()]);
         let accepted = (0..6).filter(|_| queue.broadcast(channels.clone(), payload.clone())).count();
-        assert_eq!((accepted, queue.dropped()), (4, 2));
+        assert_eq!(accepted, 4);
         assert_eq!(queue.take().len(), 4);
         assert!(queue.broadcast(channels, payload), "there is room again");
     }

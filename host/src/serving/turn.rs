@@ -235,7 +235,7 @@ impl Turn {
                     "disconnected: too much is waiting for this connection"
                 ),
                 Told::Dropped(protocol) => tracing::warn!(
-                    protocol = %protocol.name, dropped = protocol.queue.dropped(),
+                    protocol = %protocol.name, dropped = protocol.counters.dropped.get(),
                     "broadcasts are dropped: the protocol is too slow"
                 ),
             }
@@ -272,7 +272,7 @@ impl Outbound for Turn {
                 let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
                 THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
             } else if !protocol.queue.broadcast(channels.clone(), payload.clone())
-                && protocol.queue.dropped().is_power_of_two()
+                && protocol.counters.dropped.add().is_power_of_two()
             {
                 self.told.push(Told::Dropped(protocol));
             }
