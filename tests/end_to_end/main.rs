@@ -6,6 +6,7 @@ mod api;
 mod commands;
 mod containment;
 mod enabling;
+mod hangs;
 mod host_functions;
 mod hostile;
 mod lifecycle;

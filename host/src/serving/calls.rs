@@ -27,6 +27,19 @@ pub enum Function {
     Shutdown,
 }
 
+/// In the order of their numbers.
+const FUNCTIONS: [Function; 9] = [
+    Function::Init,
+    Function::Start,
+    Function::Broadcast,
+    Function::Notify,
+    Function::JoinChannel,
+    Function::LeaveChannel,
+    Function::Disconnect,
+    Function::Completion,
+    Function::Shutdown,
+];
+
 impl Function {
     /// Kuzzle's name for it.
     pub fn name(self) -> &'static str {
@@ -44,7 +57,7 @@ impl Function {
     }
 
     /// Whether `execute` answers REENTRANT inside.
-    fn is_callback(self) -> bool {
+    pub(crate) fn is_callback(self) -> bool {
         !matches!(self, Self::Init | Self::Start | Self::Shutdown)
     }
 }
@@ -55,35 +68,63 @@ impl fmt::Display for Function {
     }
 }
 
-/// A stamp: sequence number, protocol and function; 0 outside of all protocols.
-#[derive(Default)]
-struct Stamp(AtomicU64);
+/// One call: sequence number on its thread, protocol and function; 0 outside of all protocols.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp(u64);
 
-const fn stamp(sequence: u64, protocol: u16, function: Function) -> u64 {
-    sequence << 24 | (protocol as u64) << 8 | function as u64
+impl Stamp {
+    pub(crate) const fn new(sequence: u64, protocol: u16, function: Function) -> Self {
+        Self(sequence << 24 | (protocol as u64) << 8 | function as u64)
+    }
+
+    /// The index of the protocol.
+    pub(crate) const fn protocol(self) -> u16 {
+        (self.0 >> 8) as u16
+    }
+
+    /// The function; `None` outside of all protocols.
+    pub(crate) fn function(self) -> Option<Function> {
+        FUNCTIONS.get(((self.0 & 0xff) as usize).checked_sub(1)?).copied()
+    }
+}
+
+/// What a thread that has ever called into a protocol tells the others.
+struct Shared {
+    /// Never given to another thread.
+    id: u64,
+    stamp: AtomicU64,
 }
 
 struct Thread {
-    stamp: Arc<Stamp>,
+    shared: Arc<Shared>,
     sequence: Cell<u64>,
     callbacks: Cell<u32>,
 }
 
-/// The stamps of all threads that have ever called into a protocol and still live.
-static THREADS: Mutex<Vec<Arc<Stamp>>> = Mutex::new(Vec::new());
+/// Those of all threads that still live.
+static THREADS: Mutex<Vec<Arc<Shared>>> = Mutex::new(Vec::new());
 
 thread_local! {
     static THREAD: Thread = {
-        let stamp = Arc::<Stamp>::default();
-        THREADS.lock().push(stamp.clone());
-        Thread { stamp, sequence: Cell::new(0), callbacks: Cell::new(0) }
+        static STARTED: AtomicU64 = AtomicU64::new(0);
+        let shared =
+            Arc::new(Shared { id: STARTED.fetch_add(1, Ordering::Relaxed), stamp: AtomicU64::new(0) });
+        THREADS.lock().push(shared.clone());
+        Thread { shared, sequence: Cell::new(0), callbacks: Cell::new(0) }
     };
+    /// The same stamp, where a signal handler on this thread can read it.
+    static STAMP: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Drop for Thread {
     fn drop(&mut self) {
-        THREADS.lock().retain(|stamp| !Arc::ptr_eq(stamp, &self.stamp));
+        THREADS.lock().retain(|shared| !Arc::ptr_eq(shared, &self.shared));
     }
+}
+
+/// The call that this thread is in. Safe in a signal handler.
+pub(crate) fn current() -> Stamp {
+    Stamp(STAMP.try_with(Cell::get).unwrap_or(0))
 }
 
 /// A call into a protocol, from its construction until it is dropped.
@@ -103,8 +144,8 @@ impl Call {
             }
             let sequence = thread.sequence.get() + 1;
             thread.sequence.set(sequence);
-            let before = thread.stamp.0.load(Ordering::Relaxed);
-            thread.stamp.0.store(stamp(sequence, protocol, function), Ordering::Release);
+            let before = thread.shared.stamp.load(Ordering::Relaxed);
+            set(thread, Stamp::new(sequence, protocol, function).0);
             Self { before, callback }
         });
         // Whoever looks for running calls after changing the protocol's state sees this call, or
@@ -117,7 +158,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let _ = THREAD.try_with(|thread| {
-            thread.stamp.0.store(self.before, Ordering::Release);
+            set(thread, self.before);
             if self.callback {
                 thread.callbacks.set(thread.callbacks.get() - 1);
             }
@@ -125,33 +166,32 @@ impl Drop for Call {
     }
 }
 
+fn set(thread: &Thread, stamp: u64) {
+    thread.shared.stamp.store(stamp, Ordering::Release);
+    STAMP.set(stamp);
+}
+
 /// Whether this thread is inside a callback of some protocol.
 pub(crate) fn inside_callback() -> bool {
     THREAD.try_with(|thread| thread.callbacks.get() > 0).unwrap_or(false)
 }
 
+/// Tells, for each thread that is running a protocol's code now, the thread and the call.
+pub(crate) fn each_running(mut tell: impl FnMut(u64, Stamp)) {
+    fence(Ordering::SeqCst);
+    for thread in THREADS.lock().iter() {
+        let stamp = thread.stamp.load(Ordering::Acquire);
+        if stamp != 0 {
+            tell(thread.id, Stamp(stamp));
+        }
+    }
+}
+
 /// The protocols (by index) and functions whose code some thread is running now.
 pub(crate) fn running() -> Vec<(u16, Function)> {
-    const FUNCTIONS: [Function; 9] = [
-        Function::Init,
-        Function::Start,
-        Function::Broadcast,
-        Function::Notify,
-        Function::JoinChannel,
-        Function::LeaveChannel,
-        Function::Disconnect,
-        Function::Completion,
-        Function::Shutdown,
-    ];
-    fence(Ordering::SeqCst);
-    let stamps = THREADS.lock();
-    let values = stamps.iter().map(|stamp| stamp.0.load(Ordering::Acquire));
-    values
-        .filter_map(|value| {
-            let function = FUNCTIONS.get(((value & 0xff) as usize).checked_sub(1)?)?;
-            Some(((value >> 8) as u16, *function))
-        })
-        .collect()
+    let mut running = Vec::new();
+    each_running(|_, stamp| running.extend(stamp.function().map(|function| (stamp.protocol(), function))));
+    running
 }
 
 #[cfg(test)]

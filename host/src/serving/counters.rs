@@ -50,6 +50,11 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Adds several.
+    pub(super) fn add_many(&self, number: usize) {
+        self.0.fetch_add(number as u64, Ordering::Relaxed);
+    }
+
     /// Takes one away.
     pub(super) fn subtract(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);

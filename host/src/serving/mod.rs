@@ -22,6 +22,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod watchdog;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,10 +79,13 @@ impl Host {
     }
 
     /// Registers the protocols, once and before any `init`, and starts their threads.
-    pub fn register(&self, protocols: Vec<&'static Protocol>) {
+    pub fn register(&'static self, protocols: Vec<&'static Protocol>) {
         let protocols = self.protocols.get_or_init(|| protocols.into());
         for protocol in protocols {
             spawn(&format!("kuzzle-{}", protocol.name), || turn::serve_queue(protocol));
+        }
+        if !protocols.is_empty() {
+            spawn("kuzzle-watchdog", move || watchdog::serve(self));
         }
     }
 

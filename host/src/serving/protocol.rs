@@ -168,12 +168,10 @@ impl Protocol {
     }
 
     pub(crate) fn broadcast(&'static self, channels: &[Channel], payload: &Payload) {
-        self.counters.notifications.add();
         self.call(Function::Broadcast, |instance| self.functions.broadcast(instance, channels, payload));
     }
 
     pub(crate) fn notify(&'static self, connection: Handle, channels: &[Channel], payload: &Payload) {
-        self.counters.notifications.add();
         self.call(Function::Notify, |instance| {
             self.functions.notify(instance, connection.0, channels, payload)
         });
@@ -202,6 +200,9 @@ impl Protocol {
     pub(crate) fn complete(&'static self, completion: Completion, response: &Response) {
         let status = {
             let _call = Call::enter(self.index, Function::Completion);
+            if self.state() == State::Suspended {
+                return;
+            }
             completion.call(response)
         };
         self.judge(Function::Completion, status);
@@ -211,7 +212,8 @@ impl Protocol {
     /// `patience`. Afterwards its host functions answer SHUTDOWN.
     pub(crate) fn shutdown(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
-        if self.state.swap(State::Shutdown as u8, Ordering::SeqCst) == State::Shutdown as u8 {
+        let leave = |before| (before < State::Suspended as u8).then_some(State::Shutdown as u8);
+        if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, leave).is_err() {
             return;
         }
         let Some(instance) = self.instance.get() else { return };
@@ -246,8 +248,15 @@ impl Protocol {
         let status = {
             let _call = Call::enter(self.index, function);
             // Only now: `shutdown` waits for the calls that it sees.
+            let is_message = matches!(function, Function::Broadcast | Function::Notify);
             if !self.serves() {
+                if is_message {
+                    self.counters.dropped.add();
+                }
                 return false;
+            }
+            if is_message {
+                self.counters.notifications.add();
             }
             call(instance)
         };

@@ -41,6 +41,8 @@ struct State {
     bytes: usize,
     /// The thread has taken work that it has not finished.
     busy: bool,
+    /// Nothing is accepted any more.
+    closed: bool,
 }
 
 /// A queue with one order for the whole protocol.
@@ -55,7 +57,8 @@ impl Queue {
     pub(crate) fn broadcast(&self, channels: Arc<[Channel]>, payload: Payload) -> bool {
         let mut state = self.state.lock();
         let bytes = state.bytes + payload.as_bytes().len();
-        if state.broadcasts >= MOST_BROADCASTS || (bytes > MOST_BYTES && state.broadcasts > 0) {
+        if state.closed || state.broadcasts >= MOST_BROADCASTS || (bytes > MOST_BYTES && state.broadcasts > 0)
+        {
             return false;
         }
         state.broadcasts += 1;
@@ -69,8 +72,12 @@ impl Queue {
     /// Queues what must not be lost. Bounded by the number of connections, of which each is queued
     /// by whoever appends to its outbox.
     pub(crate) fn push(&self, work: Work) {
-        self.state.lock().work.push_back(work);
-        self.changed.notify_all();
+        let mut state = self.state.lock();
+        if !state.closed {
+            state.work.push_back(work);
+            drop(state);
+            self.changed.notify_all();
+        }
     }
 
     /// All that waits, for the protocol's thread; blocks until there is something.
@@ -86,10 +93,22 @@ impl Queue {
         std::mem::take(&mut state.work)
     }
 
-    /// Whether nothing waits and nothing is being done.
+    /// Drops what waits, and accepts nothing more: the protocol's thread is lost. Answers how many
+    /// broadcasts are dropped.
+    pub(crate) fn close(&self) -> usize {
+        let mut state = self.state.lock();
+        state.closed = true;
+        let work = std::mem::take(&mut state.work);
+        let dropped = std::mem::take(&mut state.broadcasts);
+        drop(state);
+        drop(work);
+        dropped
+    }
+
+    /// Whether nothing waits and nothing is being done, or ever will be.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        !state.busy && state.work.is_empty()
+        state.closed || (!state.busy && state.work.is_empty())
     }
 }
 

@@ -79,7 +79,8 @@ impl Host {
         let running = calls::running().into_iter().filter(move |(_, function)| awaited(*function));
         running.filter_map(|(index, function)| {
             let protocol = self.protocols().iter().find(|protocol| protocol.index == index)?;
-            Some((*protocol, function))
+            // The thread that hangs inside a suspended protocol is lost.
+            (protocol.state() != State::Suspended).then_some((*protocol, function))
         })
     }
 

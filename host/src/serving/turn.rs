@@ -137,6 +137,14 @@ impl Turn {
         self.host.kernel.remove_connection(connection.handle.id(), self);
     }
 
+    /// Ends all connections of a protocol. Answers them.
+    fn remove_all(&mut self, protocol: &'static Protocol) -> Vec<Arc<Connection>> {
+        let mut ending = self.host.connections.all(Some(protocol));
+        ending.retain(|connection| self.host.connections.remove(connection.handle, protocol).is_some());
+        ending.iter().for_each(|connection| self.removed(connection));
+        ending
+    }
+
     /// Delivers what waits for a connection, unless somebody else is at it.
     pub(crate) fn drain(&mut self, connection: &Arc<Connection>) {
         if let Some(budget) = connection.outbox.claim() {
@@ -268,6 +276,9 @@ impl Outbound for Turn {
         }
         for protocol in self.host.protocols() {
             if !protocol.serves() {
+                if protocol.state() == State::Suspended {
+                    protocol.counters.dropped.add();
+                }
             } else if self.may_call(protocol) {
                 let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
                 THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
@@ -304,6 +315,11 @@ impl Outbound for Turn {
     }
 }
 
+/// Ends all connections of a protocol that is not called any more.
+pub(crate) fn abandon(protocol: &'static Protocol) {
+    Turn::outside(protocol.host).remove_all(protocol);
+}
+
 /// The life of a protocol's own thread.
 pub(crate) fn serve_queue(protocol: &'static Protocol) {
     loop {
@@ -315,11 +331,7 @@ pub(crate) fn serve_queue(protocol: &'static Protocol) {
                 Work::Drain(connection) => turn.drain(&connection),
                 Work::GoOn(connection) => turn.go_on(&connection),
                 Work::Stop => {
-                    let mut ending = protocol.host.connections.all(Some(protocol));
-                    ending.retain(|connection| {
-                        protocol.host.connections.remove(connection.handle, protocol).is_some()
-                    });
-                    ending.iter().for_each(|connection| turn.removed(connection));
+                    let ending = turn.remove_all(protocol);
                     let until = Instant::now() + STOPPED_PATIENCE;
                     protocol.queue.push(Work::End { ending, until });
                 }

@@ -1,0 +1,128 @@
+//! A protocol that does not return, or late, is its own trouble.
+
+use std::time::{Duration, Instant};
+
+use kuzzle_tests::{Client, Finished, Host, Installation, LineClient, UdpClient, cc};
+use serde_json::{Value, json};
+
+const PUBLISH: &str =
+    r#"{"controller":"realtime","action":"publish","index":"i","collection":"c","body":{}}"#;
+const SUBSCRIBE: &str =
+    r#"{"controller":"realtime","action":"subscribe","index":"i","collection":"c","body":{}}"#;
+const NOW: &str = r#"{"controller":"server","action":"now"}"#;
+
+/// A host with `line`, and with the fixture `panicky` with these options.
+struct Scene {
+    host: Host,
+    line: LineClient,
+    panicky: UdpClient,
+    _installation: Installation,
+}
+
+impl Scene {
+    fn start(test: &str, options: &Value) -> Option<Self> {
+        let compiler = cc(test)?;
+        let installation = Installation::new();
+        installation.line(&compiler).rust("panicky", "kuzzle_fixture_panicky");
+        installation.options("panicky", options);
+        let mut host = Host::start(&installation);
+        let mut line = LineClient::connect(host.address("line"));
+        line.is_served();
+        let panicky = UdpClient::connect(host.address("panicky"));
+        Some(Self { host, line, panicky, _installation: installation })
+    }
+
+    /// `line` publishes until the host has suspended `panicky` because of this function, and each
+    /// answer comes at once; afterwards too.
+    fn is_suspended_because_of(mut self, function: &str) -> Finished {
+        self.host.wait_log("panicky hangs in");
+        let began = Instant::now();
+        let mut longest = Duration::ZERO;
+        while !self.host.log().contains("the protocol is suspended") {
+            assert!(began.elapsed().as_secs() < 60, "it is never suspended");
+            let asked = Instant::now();
+            self.line.send_text(PUBLISH);
+            assert_eq!(self.line.receive()["status"], 200);
+            longest = longest.max(asked.elapsed());
+        }
+        assert!(longest.as_secs() < 3, "a publisher waited for {longest:?}");
+        let suspended = self.host.wait_log("the protocol is suspended");
+        assert!(
+            suspended.contains("protocol=panicky") && suspended.contains(&format!("function={function}")),
+            "{suspended}"
+        );
+        self.line.is_served();
+        let info = self.line.request(&json!({ "controller": "server", "action": "info" }));
+        let protocols = &info["result"]["serverInfo"]["kuzzle"]["protocols"];
+        assert_eq!(protocols.as_array().unwrap().len(), 1, "{protocols}");
+        assert_eq!(protocols[0]["name"], "line");
+        let host = self.host.terminate();
+        host.is_clean();
+        assert!(host.took.as_secs() < 3, "the end waits for the protocol: {:?}", host.took);
+        assert!(!host.log.contains("panicky is shut down"), "it is called again:\n{}", host.log);
+        let slow = host.log.lines().nth(host.line_of("a slow call: it has not returned")).unwrap();
+        assert!(
+            slow.contains("protocol=panicky") && slow.contains(&format!("function={function}")),
+            "{slow}"
+        );
+        host
+    }
+}
+
+#[test]
+fn a_broadcast_that_hangs_on_the_publishers_thread_suspends_its_protocol() {
+    let test = "a_broadcast_that_hangs_on_the_publishers_thread_suspends_its_protocol";
+    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.panicky.subscribe("i", "c");
+    scene.panicky.send_text(PUBLISH);
+    scene.is_suspended_because_of("broadcast");
+}
+
+#[test]
+fn clients_of_a_suspended_protocol_leave_their_rooms() {
+    let test = "clients_of_a_suspended_protocol_leave_their_rooms";
+    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };
+    scene.line.subscribe_with(&json!({ "index": "i", "collection": "c", "users": "all" }));
+    scene.panicky.send_text(SUBSCRIBE);
+    assert_eq!(scene.line.receive()["user"], "in");
+    let left = scene.line.receive();
+    assert_eq!((&left["user"], &left["result"]["count"]), (&json!("out"), &json!(1)));
+    assert!(scene.host.log().contains("the protocol is suspended"));
+    scene.host.terminate().is_clean();
+}
+
+#[test]
+fn a_broadcast_that_hangs_because_of_others_suspends_its_protocol() {
+    let test = "a_broadcast_that_hangs_because_of_others_suspends_its_protocol";
+    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.panicky.subscribe("i", "c");
+    for _ in 0..2 {
+        scene.line.send_text(PUBLISH);
+        assert_eq!(scene.line.receive()["status"], 200);
+    }
+    scene.is_suspended_because_of("broadcast");
+}
+
+#[test]
+fn a_completion_that_hangs_suspends_its_protocol() {
+    let test = "a_completion_that_hangs_suspends_its_protocol";
+    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };
+    scene.panicky.send_text(NOW);
+    scene.is_suspended_because_of("completion");
+}
+
+#[test]
+fn a_slow_call_is_told_and_the_protocol_serves_on() {
+    let test = "a_slow_call_is_told_and_the_protocol_serves_on";
+    let Some(mut scene) = Scene::start(test, &json!({ "slowIn": "broadcast" })) else { return };
+    scene.panicky.subscribe("i", "c");
+    scene.panicky.send_text(PUBLISH);
+    assert_eq!(scene.panicky.receive()["status"], 200);
+    let slow = scene.host.wait_log("a slow call: it has not returned for 100 ms");
+    assert!(slow.contains("protocol=panicky") && slow.contains("function=broadcast"), "{slow}");
+    let returned = scene.host.wait_log("a slow call has returned");
+    assert!(returned.contains("protocol=panicky") && returned.contains("lasted_ms="), "{returned}");
+    assert_eq!(scene.panicky.request(&json!({ "controller": "server", "action": "now" }))["status"], 200);
+    let host = scene.host.terminate();
+    assert!(!host.is_clean().log.contains("suspended"), "{}", host.log);
+}
