@@ -5,6 +5,7 @@
 mod api;
 mod commands;
 mod containment;
+mod crashes;
 mod enabling;
 mod hangs;
 mod host_functions;

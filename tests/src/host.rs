@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
@@ -26,6 +27,8 @@ pub struct Host {
 pub struct Finished {
     /// The exit status; `None` if a signal ended it.
     pub status: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
     /// What it wrote to standard error.
     pub log: String,
     /// What it wrote to standard output.
@@ -217,7 +220,7 @@ impl Host {
         };
         let took = asked.elapsed();
         let output = fs::read_to_string(self.home.join("host.out")).expect("the installation is ours");
-        Finished { status: status.code(), log: self.log(), output, took }
+        Finished { status: status.code(), signal: status.signal(), log: self.log(), output, took }
     }
 
     /// Asks the process to end, and waits.

@@ -14,7 +14,7 @@ use super::{CommandError, EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, StartOptions};
 use crate::config::{self, Config, Sources};
 use crate::diagnostics::{Diagnostic, Style};
 use crate::installation::{self, Status, Survey};
-use crate::serving::{Host, Outcome};
+use crate::serving::{self, Host, Outcome};
 use crate::{loading, logging, platform};
 
 /// Serves the enabled protocols below `home` until SIGTERM or SIGINT.
@@ -54,6 +54,7 @@ pub fn run(home: &Path, sources: &Sources, options: &StartOptions) -> Result<u8,
 
 async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result<u8, CommandError> {
     let mut signals = Signals::new()?;
+    platform::tell_fatal_signals(serving::current_call);
     let settings = settings(&config);
     let max_request_size = settings.max_request_size;
     let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);

@@ -11,6 +11,7 @@ use crate::diagnostics::{Diagnostic, Id};
 use crate::installation::Candidate;
 use crate::platform;
 use crate::serving::abi::Functions;
+use crate::serving::{Call, Function};
 
 /// Opens the library of `candidate`, compares its types and binds its functions.
 ///
@@ -18,11 +19,20 @@ use crate::serving::abi::Functions;
 ///
 /// # Errors
 /// Everything that is wrong with it; warnings are added to `warnings`.
-pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Result<Functions, Diagnostic> {
+pub(super) fn open(
+    candidate: &Candidate,
+    index: u16,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Functions, Diagnostic> {
     if let Some(changed) = candidate.changed_since_inspection() {
         return Err(changed);
     }
-    let library = platform::open_library(&candidate.library).map_err(|error| {
+    let suspect = platform::Suspect::name(index, &candidate.name);
+    let opened = {
+        let _constructors = Call::enter(index, Function::Load);
+        platform::open_library(&candidate.library)
+    };
+    let library = opened.map_err(|error| {
         let mut text = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
@@ -60,7 +70,7 @@ pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Res
             bind!($symbol).map_err(|_| missing($symbol))?
         };
     }
-    Ok(Functions {
+    let functions = Functions {
         init: bind!(required "kuzzle_protocol_init"),
         start: bind!("kuzzle_protocol_start").ok(),
         broadcast: bind!(required "kuzzle_protocol_broadcast"),
@@ -69,7 +79,9 @@ pub(super) fn open(candidate: &Candidate, warnings: &mut Vec<Diagnostic>) -> Res
         leave_channel: bind!(required "kuzzle_protocol_leave_channel"),
         disconnect: bind!(required "kuzzle_protocol_disconnect"),
         shutdown: bind!("kuzzle_protocol_shutdown").ok(),
-    })
+    };
+    suspect.has_loaded(functions.init as usize);
+    Ok(functions)
 }
 
 /// The abi_stable tripwire: the types of a Rust protocol must be the host's.

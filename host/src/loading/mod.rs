@@ -29,7 +29,8 @@ pub fn open<'a>(
     let mut protocols = Vec::new();
     for candidate in candidates {
         let started = Instant::now();
-        match library::open(candidate, &mut diagnostics) {
+        let index = u16::try_from(protocols.len()).unwrap_or(u16::MAX);
+        match library::open(candidate, index, &mut diagnostics) {
             Ok(functions) => {
                 tracing::info!(
                     protocol = %candidate.name,
@@ -40,7 +41,6 @@ pub fn open<'a>(
                     elapsed_ms = started.elapsed().as_millis() as u64,
                     "loaded"
                 );
-                let index = u16::try_from(protocols.len()).unwrap_or(u16::MAX);
                 protocols.push(Protocol::new(host, index, describe(candidate, config), functions));
             }
             Err(diagnostic) => diagnostics.push(diagnostic),

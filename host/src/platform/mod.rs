@@ -1,10 +1,14 @@
 //! What differs between operating systems, one small module each.
 
 #[cfg(unix)]
+mod fatal;
+#[cfg(unix)]
 mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(unix)]
+pub use fatal::{SignalStack, Suspect, tell_fatal_signals};
 #[cfg(unix)]
 pub use unix::{
     block_termination_signals, create_folder, default_termination_signals, exit_now, libc_version,
@@ -12,6 +16,6 @@ pub use unix::{
 };
 #[cfg(windows)]
 pub use windows::{
-    block_termination_signals, create_folder, default_termination_signals, exit_now, libc_version,
-    link_folder, open_library, unlink_folder,
+    SignalStack, Suspect, block_termination_signals, create_folder, default_termination_signals, exit_now,
+    libc_version, link_folder, open_library, tell_fatal_signals, unlink_folder,
 };

@@ -60,3 +60,29 @@ pub fn unlink_folder(link: &Path) -> io::Result<()> {
     // Links to folders are removed as folders, links to files as files.
     fs::remove_dir(link).or_else(|_| fs::remove_file(link))
 }
+
+/// Windows tells of crashes itself.
+pub fn tell_fatal_signals(_current_call: fn() -> Option<(u16, &'static str)>) {}
+
+/// Nothing is told of it.
+pub struct Suspect;
+
+impl Suspect {
+    /// Names nobody.
+    pub fn name(_number: u16, _protocol: &str) -> &'static Self {
+        &Self
+    }
+
+    /// Nothing to remember.
+    pub fn has_loaded(&self, _function: usize) {}
+}
+
+/// Windows has no signals that need a stack.
+pub struct SignalStack;
+
+impl SignalStack {
+    /// Nothing.
+    pub fn ensure() -> Self {
+        Self
+    }
+}

@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use parking_lot::Mutex;
 
+use crate::platform::SignalStack;
+
 /// A function of a protocol that the host calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the header documents each function")]
 pub enum Function {
-    Init = 1,
+    Load = 1,
+    Init,
     Start,
     Broadcast,
     Notify,
@@ -28,7 +31,8 @@ pub enum Function {
 }
 
 /// In the order of their numbers.
-const FUNCTIONS: [Function; 9] = [
+const FUNCTIONS: [Function; 10] = [
+    Function::Load,
     Function::Init,
     Function::Start,
     Function::Broadcast,
@@ -41,9 +45,10 @@ const FUNCTIONS: [Function; 9] = [
 ];
 
 impl Function {
-    /// Kuzzle's name for it.
+    /// Kuzzle's name for it, where it has one.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Load => "its library's constructors",
             Self::Init => "init",
             Self::Start => "start",
             Self::Broadcast => "broadcast",
@@ -58,7 +63,7 @@ impl Function {
 
     /// Whether `execute` answers REENTRANT inside.
     pub(crate) fn is_callback(self) -> bool {
-        !matches!(self, Self::Init | Self::Start | Self::Shutdown)
+        !matches!(self, Self::Load | Self::Init | Self::Start | Self::Shutdown)
     }
 }
 
@@ -99,6 +104,7 @@ struct Thread {
     shared: Arc<Shared>,
     sequence: Cell<u64>,
     callbacks: Cell<u32>,
+    _stack: SignalStack,
 }
 
 /// Those of all threads that still live.
@@ -110,7 +116,7 @@ thread_local! {
         let shared =
             Arc::new(Shared { id: STARTED.fetch_add(1, Ordering::Relaxed), stamp: AtomicU64::new(0) });
         THREADS.lock().push(shared.clone());
-        Thread { shared, sequence: Cell::new(0), callbacks: Cell::new(0) }
+        Thread { shared, sequence: Cell::new(0), callbacks: Cell::new(0), _stack: SignalStack::ensure() }
     };
     /// The same stamp, where a signal handler on this thread can read it.
     static STAMP: Cell<u64> = const { Cell::new(0) };
@@ -122,9 +128,11 @@ impl Drop for Thread {
     }
 }
 
-/// The call that this thread is in. Safe in a signal handler.
-pub(crate) fn current() -> Stamp {
-    Stamp(STAMP.try_with(Cell::get).unwrap_or(0))
+/// The call that this thread is in: the protocol's index and the function's name. Safe in a signal
+/// handler.
+pub(crate) fn current() -> Option<(u16, &'static str)> {
+    let stamp = Stamp(STAMP.try_with(Cell::get).ok()?);
+    Some((stamp.protocol(), stamp.function()?.name()))
 }
 
 /// A call into a protocol, from its construction until it is dropped.

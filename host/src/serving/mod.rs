@@ -31,7 +31,9 @@ use std::thread;
 use kuzzle_kernel::{Kernel, ProtocolInfo};
 use parking_lot::Mutex;
 
+pub(crate) use calls::Call;
 pub use calls::Function;
+pub(crate) use calls::current as current_call;
 pub use connections::{Connection, Connections, Handle};
 pub use counters::{Counter, Counters};
 pub use outbox::DisconnectReason;

@@ -75,7 +75,9 @@ impl Host {
     /// The calls that are running: which protocol, which function. An `init` or `start` that hangs
     /// is not waited for, nor answers to what protocols go on asking.
     fn calls(&self) -> impl Iterator<Item = (&'static Protocol, Function)> {
-        let awaited = |function| !matches!(function, Function::Init | Function::Start | Function::Completion);
+        let awaited = |function| {
+            !matches!(function, Function::Load | Function::Init | Function::Start | Function::Completion)
+        };
         let running = calls::running().into_iter().filter(move |(_, function)| awaited(*function));
         running.filter_map(|(index, function)| {
             let protocol = self.protocols().iter().find(|protocol| protocol.index == index)?;
