@@ -145,6 +145,7 @@ fn boundary(criterion: &mut Criterion) {
         version: None,
         entry: "bench".into(),
         on_panic: OnPanic::Stop,
+        max_connections: u64::MAX,
         options: serde_json::json!({ "bench": {} }),
         config: "{}".into(),
         server_host: None,

@@ -113,6 +113,12 @@ impl Kernel {
         if self.shutting_down.load(Ordering::SeqCst) {
             return Err(KuzzleError::new("network.entrypoint.shutting_down", &[]));
         }
+        let running = slot.taken_before + 1;
+        if running > self.settings.concurrent_requests
+            && let Some(percent) = self.overload.look(running, &self.settings, call.now_ms)
+        {
+            outbound.overloaded(percent);
+        }
         let limit = self.settings.concurrent_requests.saturating_add(self.settings.requests_buffer_size);
         if slot.taken_before >= limit {
             return Err(KuzzleError::new("api.process.overloaded", &[]));
@@ -218,7 +224,7 @@ impl Drop for Slot<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{FIRST_UUID, World, error_id, json, settings, text};
+    use crate::testing::{Event, FIRST_UUID, World, error_id, json, settings, text};
 
     const NOW: &str = r#"{"controller":"server","action":"now","requestId":"rid"}"#;
 
@@ -323,6 +329,23 @@ mod tests {
         let response = world.ask(NOW);
         assert_eq!((error_id(&response), response.status), ("api.process.overloaded".to_owned(), 503));
         assert_eq!(world.kernel.running_requests(), 2, "a refused request does not count");
+    }
+
+    #[test]
+    fn tells_of_an_overload() {
+        let limits = crate::Settings {
+            concurrent_requests: 1,
+            requests_buffer_size: 4,
+            requests_buffer_warning_threshold: 1,
+            ..settings()
+        };
+        let mut world = World::with(limits);
+        world.kernel.running.store(1, Ordering::SeqCst);
+        assert_eq!(world.ask(NOW).status, 200);
+        assert_eq!(world.outbound.take(), []);
+        world.kernel.running.store(2, Ordering::SeqCst);
+        assert_eq!(world.ask(NOW).status, 200);
+        assert_eq!(world.outbound.take(), [Event::Overloaded("50".into())]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::controllers;
 use crate::environment::Environment;
 use crate::errors::KuzzleError;
 use crate::outbound::{ConnectionId, Outbound};
+use crate::overload::Overload;
 use crate::realtime::Realtime;
 use crate::request::{InvalidRequest, Request};
 use crate::response::{Envelope, Response};
@@ -47,6 +48,7 @@ pub struct Kernel {
     started_ms: u64,
     pub(crate) shutting_down: AtomicBool,
     pub(crate) running: AtomicUsize,
+    pub(crate) overload: Overload,
 }
 
 impl Kernel {
@@ -60,6 +62,7 @@ impl Kernel {
             started_ms: environment.now_ms(),
             shutting_down: AtomicBool::new(false),
             running: AtomicUsize::new(0),
+            overload: Overload::default(),
             settings,
             environment,
         }

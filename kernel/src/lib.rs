@@ -23,6 +23,7 @@ mod funnel;
 mod json;
 mod kernel;
 mod outbound;
+mod overload;
 mod realtime;
 mod request;
 mod response;

@@ -63,6 +63,11 @@ pub trait Outbound {
         let _ = (connection, channel);
         false
     }
+    /// More requests run than should; at most every 500 ms. `percent` tells how much of the room for more is
+    /// taken: at 100 further requests are refused. (Kuzzle's event `core:overload`.)
+    fn overloaded(&mut self, percent: f64) {
+        let _ = percent;
+    }
 }
 
 /// An [`Outbound`] that forgets everything.

@@ -12,6 +12,10 @@ pub struct Settings {
     /// How many requests may queue. The kernel has no queue: beyond `concurrent_requests` plus this number of
     /// running requests the answer is `api.process.overloaded`.
     pub requests_buffer_size: usize,
+    /// Above this number of running requests beyond `concurrent_requests`, [`Outbound::overloaded`] is called.
+    ///
+    /// [`Outbound::overloaded`]: crate::Outbound::overloaded
+    pub requests_buffer_warning_threshold: usize,
     /// How many different rooms may exist; 0 means no limit.
     pub subscription_rooms: usize,
     /// How many conditions one filter may have. No filter that is accepted today has more than one.
@@ -28,6 +32,7 @@ impl Default for Settings {
             node_id: "knode-local-kuzzle-1".to_owned(),
             concurrent_requests: 100,
             requests_buffer_size: 50_000,
+            requests_buffer_warning_threshold: 5_000,
             subscription_rooms: 1_000_000,
             subscription_conditions_count: 100,
             max_request_size: 1024 * 1024,

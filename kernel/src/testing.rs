@@ -19,6 +19,7 @@ pub(crate) enum Event {
     Broadcast(Vec<String>, String),
     Join(u64, String),
     Leave(u64, String),
+    Overloaded(String),
 }
 
 /// Remembers what the kernel asked for.
@@ -34,7 +35,7 @@ impl Recorder {
     pub(crate) fn only_broadcast(&mut self) -> (Vec<String>, String) {
         let mut broadcasts = self.take().into_iter().filter_map(|event| match event {
             Event::Broadcast(channels, payload) => Some((channels, payload)),
-            Event::Join(..) | Event::Leave(..) => None,
+            _ => None,
         });
         let only = broadcasts.next().expect("one broadcast");
         assert_eq!(broadcasts.next(), None);
@@ -65,6 +66,10 @@ impl Outbound for Recorder {
 
     fn disconnect(&mut self, _connection: ConnectionId, _message: &str) {
         unimplemented!("nothing disconnects yet")
+    }
+
+    fn overloaded(&mut self, percent: f64) {
+        self.0.push(Event::Overloaded(percent.to_string()));
     }
 }
 

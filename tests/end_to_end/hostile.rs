@@ -201,6 +201,37 @@ fn one_client_too_many_is_told_so() {
 }
 
 #[test]
+fn one_connection_too_many_for_the_host_is_told_so_and_place_becomes_free() {
+    let test = "one_connection_too_many_for_the_host_is_told_so_and_place_becomes_free";
+    let Some(compiler) = cc(test) else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).udp().options("line", &json!({ "maxConnections": 2 }));
+    let mut host = Host::start(&installation);
+    let address = host.address("line");
+    let mut clients = [LineClient::connect(address), LineClient::connect(address)];
+    clients.iter_mut().for_each(|client| client.is_served());
+    let mut third = LineClient::connect(address);
+    let refusal = third.receive()["error"].take();
+    assert_eq!(refusal["id"], "network.line.connection_refused");
+    let text = refusal["message"].as_str().unwrap();
+    assert!(text.contains("2 connections") && text.contains("maxConnections"), "{text}");
+    assert!(third.try_receive().is_none());
+    clients[1].is_served();
+    UdpClient::connect(host.address("udp")).is_served();
+    let [first, _second] = clients;
+    drop(first);
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let mut client = LineClient::connect(address);
+        client.send(&json!({ "controller": "server", "action": "now" }));
+        if client.receive()["status"] == 200 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the place of a client that has gone stays taken");
+    }
+}
+
+#[test]
 fn garbage_over_udp_is_answered_and_forgotten() {
     let installation = Installation::new();
     installation.udp();

@@ -141,6 +141,7 @@ fn settings(config: &Config) -> Settings {
         node_id: node_id(),
         concurrent_requests: size(limits.concurrent_requests),
         requests_buffer_size: size(limits.requests_buffer_size),
+        requests_buffer_warning_threshold: size(limits.requests_buffer_warning_threshold),
         subscription_rooms: size(limits.subscription_rooms),
         subscription_conditions_count: size(limits.subscription_conditions_count),
         max_request_size: size(config.max_request_size()),

@@ -26,7 +26,7 @@ pub use sources::Sources;
 use typed::Checker;
 
 /// Keys below `server.protocols.<section>` that are the host's: a protocol never sees them.
-pub const HOST_KEYS: [&str; 3] = ["enabled", "onPanic", "realtimeNotifications"];
+pub const HOST_KEYS: [&str; 4] = ["enabled", "maxConnections", "onPanic", "realtimeNotifications"];
 
 /// Limits of the API: the section `limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Limits {
     pub concurrent_requests: u64,
     /// Requests that may wait beside those.
     pub requests_buffer_size: u64,
+    /// Above this number of waiting requests the log tells of an overload.
+    pub requests_buffer_warning_threshold: u64,
     /// Real-time rooms; 0: any number.
     pub subscription_rooms: u64,
     /// Conditions of one subscription's filters.
@@ -266,6 +268,7 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
         limits: Limits {
             concurrent_requests: checker.integer("limits.concurrentRequests"),
             requests_buffer_size: checker.integer("limits.requestsBufferSize"),
+            requests_buffer_warning_threshold: checker.integer("limits.requestsBufferWarningThreshold"),
             subscription_rooms: checker.integer("limits.subscriptionRooms"),
             subscription_conditions_count: checker.integer("limits.subscriptionConditionsCount"),
         },

@@ -70,7 +70,7 @@ fn the_environment_wins_over_the_file_and_keeps_the_case_of_keys() {
 #[test]
 fn a_protocol_sees_its_own_sections_without_the_hosts_keys() {
     let home = home(Some(
-        r#"{"server": {"protocols": {"udp": {"enabled": true, "onPanic": "abort", "realtimeNotifications": true,
+        r#"{"server": {"protocols": {"udp": {"enabled": true, "onPanic": "abort", "realtimeNotifications": true, "maxConnections": 9,
             "port": 7}, "mqtt": {"password": "x"}, "none": null}}}"#,
     ));
     let config = load(home.path(), variables(&[])).unwrap();

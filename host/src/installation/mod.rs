@@ -43,6 +43,8 @@ pub struct Candidate {
     pub options: Value,
     /// What to do when it panics.
     pub on_panic: OnPanic,
+    /// How many connections it may have at once: `server.protocols.<section>.maxConnections`.
+    pub max_connections: Option<u64>,
     /// What its note says.
     pub note: NoteSummary,
     /// Which file was inspected.

@@ -63,10 +63,12 @@ fn own_keys(section: &str, config: &Config) -> Vec<Diagnostic> {
         Some(other) => return vec![wrong(&["server", "protocols", section], "an object", other)],
     };
     let is_boolean: fn(&Value) -> bool = Value::is_boolean;
+    let is_number = |value: &Value| value.as_u64().is_some_and(|number| number > 0);
     let is_reaction = |value: &Value| value == "stop" || value == "abort";
     let rules = [
         ("enabled", "true or false", is_boolean),
         ("realtimeNotifications", "true or false", is_boolean),
+        ("maxConnections", "an integer of at least 1", is_number),
         ("onPanic", "\"stop\" or \"abort\"", is_reaction),
     ];
     let wrong_ones = rules.iter().filter_map(|(key, expected, fits)| {
@@ -86,6 +88,11 @@ pub(super) fn disabled(sections: &[String], config: &Config) -> bool {
 pub(super) fn on_panic(sections: &[String], config: &Config) -> OnPanic {
     let said = sections.iter().find_map(|section| host_key(config, section, "onPanic")?.as_str());
     if said == Some("abort") { OnPanic::Abort } else { OnPanic::Stop }
+}
+
+/// How many connections the protocol may have: the smallest number that one of its sections says.
+pub(super) fn max_connections(sections: &[String], config: &Config) -> Option<u64> {
+    sections.iter().filter_map(|section| host_key(config, section, "maxConnections")?.as_u64()).min()
 }
 
 fn host_key<'c>(config: &'c Config, section: &str, key: &str) -> Option<&'c Value> {

@@ -189,6 +189,7 @@ impl Inspector<'_> {
             sections: manifest.sections.clone(),
             options: self.config.options_for(&manifest.sections),
             on_panic: options::on_panic(&manifest.sections, self.config),
+            max_connections: options::max_connections(&manifest.sections, self.config),
             note: image.note?,
             identity: image.identity?,
             exports: image.optional,

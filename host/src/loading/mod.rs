@@ -56,6 +56,7 @@ fn describe(candidate: &Candidate, config: &Config) -> Description {
         version: candidate.version.clone(),
         entry: candidate.entry.clone(),
         on_panic: candidate.on_panic,
+        max_connections: candidate.max_connections.unwrap_or(u64::MAX),
         options: candidate.options.clone(),
         config: config.server_json_for(&candidate.sections),
         server_host: Some(config.server_host()),

@@ -110,7 +110,8 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Adds the connection that `make` builds for its handle; `None` when all 2^24 slots are taken.
+    /// Adds the connection that `make` builds for its handle; `None` when all 2^24 slots are taken. Its
+    /// protocol has counted it before.
     pub fn add(&self, make: impl FnOnce(Handle) -> Connection) -> Option<Arc<Connection>> {
         let slot = {
             let mut free = self.free.lock();
@@ -155,6 +156,7 @@ impl Connections {
             return None;
         }
         let connection = state.connection.take();
+        owner.counters.connections.subtract();
         let retired = state.generation == LAST_GENERATION;
         drop(state);
         self.live.fetch_sub(1, Ordering::Relaxed);

@@ -69,6 +69,14 @@ pub(crate) fn new_connection(
             "not all protocols are initialised yet: accept clients from kuzzle_protocol_start on, or try again",
         ));
     }
+    let most = protocol.description.max_connections;
+    if protocol.counters.connections.add() > most {
+        protocol.counters.connections.subtract();
+        return Err(Failure::new(
+            raw::KUZZLE_LIMIT,
+            format!("the protocol has {most} connections, as many as its option maxConnections allows"),
+        ));
+    }
     let uuid = Uuid::new_v4();
     let owned = |text: &&str| Box::<str>::from(*text);
     let connection = host
@@ -82,7 +90,10 @@ pub(crate) fn new_connection(
             headers: info.headers.iter().map(|(name, value)| (owned(name), owned(value))).collect(),
             outbox: Outbox::default(),
         })
-        .ok_or_else(|| Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can"))?;
+        .ok_or_else(|| {
+            protocol.counters.connections.subtract();
+            Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can")
+        })?;
     host.kernel.add_connection(connection.handle.id());
     if serving(protocol).is_err() || host.is_shutting_down() {
         // Since a moment ago: nobody may have seen the connection to remove or disconnect it.

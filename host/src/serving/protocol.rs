@@ -51,6 +51,8 @@ pub struct Description {
     pub entry: PathBuf,
     /// What to do when it panics.
     pub on_panic: OnPanic,
+    /// How many connections it may have at once.
+    pub max_connections: u64,
     /// The sections of `server.protocols` that it owns, each with its options.
     pub options: Value,
     /// The `server` section as JSON, with only its own sections.

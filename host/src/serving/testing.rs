@@ -81,6 +81,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
         version: None,
         entry: name.into(),
         on_panic: OnPanic::Stop,
+        max_connections: 3_000_000,
         options: json!({ name: { "number": 7, "nested": { "flag": true }, "text": "t", "nothing": null } }),
         config: "{}".into(),
         server_host: None,
@@ -104,6 +105,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
 
 /// A connection that no table knows.
 pub(super) fn connection(handle: Handle, protocol: &'static Protocol) -> Connection {
+    protocol.counters.connections.add();
     Connection {
         handle,
         uuid: Uuid::nil(),

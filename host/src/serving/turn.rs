@@ -63,6 +63,7 @@ pub(crate) struct Turn {
 enum Told {
     Overflow(Arc<Connection>),
     Dropped(&'static Protocol),
+    Overload(f64),
 }
 
 impl Turn {
@@ -242,6 +243,11 @@ impl Turn {
                     protocol = %connection.protocol.name, connection = %connection.uuid,
                     "disconnected: too much is waiting for this connection"
                 ),
+                Told::Overload(percent) => tracing::warn!(
+                    event = "core:overload",
+                    percent,
+                    "overloaded: more requests run at once than limits.concurrentRequests allows"
+                ),
                 Told::Dropped(protocol) => tracing::warn!(
                     protocol = %protocol.name, dropped = protocol.counters.dropped.get(),
                     "broadcasts are dropped: the protocol is too slow"
@@ -312,6 +318,10 @@ impl Outbound for Turn {
     fn is_joining(&self, connection: ConnectionId, channel: &str) -> bool {
         let connection = self.host.connections.find(Handle(connection.0));
         connection.is_some_and(|connection| connection.outbox.is_joining(channel))
+    }
+
+    fn overloaded(&mut self, percent: f64) {
+        self.told.push(Told::Overload(percent));
     }
 }
 

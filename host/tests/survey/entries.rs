@@ -201,6 +201,7 @@ fn what_the_host_reads_of_a_section_is_checked_if_the_protocol_is_enabled() {
         ("kuzzle_server__protocols__p__enabled", "maybe"),
         ("kuzzle_server__protocols__p__realtimeNotifications", "1"),
         ("kuzzle_server__protocols__p__onPanic", "explode"),
+        ("kuzzle_server__protocols__p__maxConnections", "0"),
     ] {
         let survey = home.survey_with(&[(name, value)]);
         let told = &entry(&survey, "p").diagnostics;
