@@ -152,11 +152,14 @@ impl Config {
     }
 
     /// The options of each of `sections`, as `{section: options}`: the host's keys taken out, absent
-    /// sections `{}`.
+    /// sections `{}`. One of several sections that is switched off is `null`.
     pub fn options_for(&self, sections: &[String]) -> Value {
         let options = sections.iter().map(|section| {
             let mut options = self.protocol(section).cloned().unwrap_or_else(|| json!({}));
             if let Value::Object(options) = &mut options {
+                if sections.len() > 1 && options.get("enabled") == Some(&Value::Bool(false)) {
+                    return (section.clone(), Value::Null);
+                }
                 for key in HOST_KEYS {
                     options.shift_remove(key);
                 }

@@ -82,6 +82,17 @@ fn a_protocol_sees_its_own_sections_without_the_hosts_keys() {
 }
 
 #[test]
+fn one_of_several_sections_that_is_switched_off_is_null() {
+    let home = home(Some(
+        r#"{"server": {"protocols": {"http": {"enabled": false, "a": 1}, "websocket": {"b": 2}}}}"#,
+    ));
+    let config = load(home.path(), variables(&[])).unwrap();
+    let both = ["http".to_owned(), "websocket".to_owned()];
+    assert_eq!(config.options_for(&both), json!({"http": null, "websocket": {"b": 2}}));
+    assert_eq!(config.options_for(&both[..1]), json!({"http": {"a": 1}}));
+}
+
+#[test]
 fn the_options_of_protocols_are_not_judged_here() {
     let home =
         home(Some(r#"{"server": {"protocols": {"coap": 5, "mqtt": {"enabled": "yes", "onPanic": 1}}}}"#));

@@ -16,7 +16,8 @@ pub(super) fn check(manifest: &Manifest, config: &Config, path: &Path) -> Vec<Di
     let mut diagnostics: Vec<_> =
         manifest.sections.iter().flat_map(|section| own_keys(section, config)).collect();
     for (section, wanted) in &manifest.schemas {
-        let given = options.get(section).unwrap_or(&Value::Null);
+        // A section that is switched off is not looked at.
+        let Some(given) = options.get(section).filter(|given| !given.is_null()) else { continue };
         for violation in schema::validate(wanted, given) {
             let key = format!("server.protocols.{section}{}", violation.pointer.replace('/', "."));
             let message = format!(

@@ -316,7 +316,8 @@ struct kuzzle_entry_point {
   int32_t (*report_listener)(const kuzzle_entry_point *self, kuzzle_str transport, kuzzle_str address);
 
   /* [any-thread] [no-block] The `server` section of the configuration as JSON,
-   * with only the protocol's own sections under `protocols`. Lives for ever. */
+   * with only the protocol's own sections under `protocols`: an object each,
+   * or null for one of several that is switched off. Lives for ever. */
   kuzzle_str (*config)(const kuzzle_entry_point *self);
 
   /* [any-thread] [no-block] How many worker threads suit this machine, at

@@ -25,7 +25,8 @@ use crate::raw::{self, kuzzle_str};
 /// A panic in one of these functions is logged and stops the protocol; see the crate's first page.
 pub trait Protocol: Send + Sync + Sized + 'static {
     /// The protocol's own section of the configuration, `server.protocols.<section>` without the
-    /// host's own keys. If its manifest names several sections: an object with one member for each.
+    /// host's own keys. If its manifest names several sections: an object with one member for each, which
+    /// is `null` if that section is switched off.
     /// Use `#[serde(default)]`: without a section it is read from `{}`.
     type Config: serde::de::DeserializeOwned;
 
