@@ -17,16 +17,19 @@
 #![forbid(unsafe_code)]
 
 mod controllers;
+mod date;
 mod environment;
 pub mod errors;
 mod funnel;
 mod json;
 mod kernel;
 mod outbound;
+mod protocol_watch;
 mod realtime;
 mod request;
 mod response;
 mod settings;
+mod statistics;
 #[cfg(test)]
 mod testing;
 
@@ -35,9 +38,11 @@ pub use errors::KuzzleError;
 pub use funnel::Caller;
 pub use kernel::{Kernel, Listener, ProtocolInfo};
 pub use outbound::{Channel, ConnectionId, Discard, Outbound, Payload};
+pub use protocol_watch::ProtocolWatch;
 pub use request::{InvalidRequest, Request};
 pub use response::{PendingJoin, Response};
 pub use settings::Settings;
+pub use statistics::Statistics;
 
 /// The version of Kuzzle whose API this kernel speaks, and that `kuzzleVersion` ranges are checked against.
 pub const KUZZLE_VERSION: &str = "2.56.0";
