@@ -23,7 +23,8 @@ pub struct Caller<'a> {
     pub connection: Option<ConnectionId>,
     /// The id of the connection that people see, in texts of errors.
     pub uuid: Option<Uuid>,
-    /// The name of the protocol that notifications show, such as `websocket`.
+    /// The name of the protocol that notifications and statistics show, such as `websocket`. With an empty one the
+    /// request is not counted.
     pub protocol: &'a str,
     /// The headers of the connection: names and values.
     pub headers: &'a [(&'a str, &'a str)],
@@ -56,11 +57,13 @@ pub(crate) struct Outcome {
     pub(crate) result: Cow<'static, str>,
     /// The channel that the connection is to enter before it gets the result.
     pub(crate) join: Option<Channel>,
+    /// Why the answer is a failure, result or not.
+    pub(crate) error: Option<KuzzleError>,
 }
 
 impl Outcome {
     pub(crate) fn new(result: impl Into<Cow<'static, str>>) -> Outcome {
-        Outcome { result: result.into(), join: None }
+        Outcome { result: result.into(), join: None, error: None }
     }
 }
 
@@ -82,7 +85,11 @@ impl Kernel {
             now_ms: self.environment.now_ms(),
         };
         let envelope = Envelope { request: Some(request), request_id: &request_id, node_id: self.node_id() };
-        match self.process(&call, outbound) {
+        let ongoing = self.statistics.start(caller.protocol);
+        let outcome = self.process(&call, outbound);
+        ongoing.end(matches!(&outcome, Ok(Outcome { error: None, .. })));
+        match outcome {
+            Ok(Outcome { result, error: Some(error), .. }) => envelope.failure_with_result(&error, &result),
             Ok(outcome) => {
                 let mut response = envelope.success(&outcome.result);
                 response.pending_join = outcome.join.map(|channel| {

@@ -1,5 +1,6 @@
 //! The kernel itself: what it is made of, and what its host may ask of it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
@@ -10,10 +11,12 @@ use crate::environment::Environment;
 use crate::errors::KuzzleError;
 use crate::outbound::{ConnectionId, Outbound};
 use crate::overload::Overload;
+use crate::protocol_watch::ProtocolWatch;
 use crate::realtime::Realtime;
 use crate::request::{InvalidRequest, Request};
 use crate::response::{Envelope, Response};
 use crate::settings::Settings;
+use crate::statistics::Statistics;
 
 /// A protocol that serves clients, as `server:info` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +48,8 @@ pub struct Kernel {
     pub(crate) public_api: String,
     /// The protocols as a JSON array.
     protocols: RwLock<String>,
+    pub(crate) watch: OnceLock<Box<dyn ProtocolWatch>>,
+    pub(crate) statistics: Statistics,
     started_ms: u64,
     pub(crate) shutting_down: AtomicBool,
     pub(crate) running: AtomicUsize,
@@ -59,6 +64,8 @@ impl Kernel {
             realtime: Realtime::new(settings.node_id.clone(), settings.subscription_rooms),
             public_api: controllers::public_api(),
             protocols: RwLock::new("[]".to_owned()),
+            watch: OnceLock::new(),
+            statistics: Statistics::new(settings.stats_ttl.saturating_mul(1_000)),
             started_ms: environment.now_ms(),
             shutting_down: AtomicBool::new(false),
             running: AtomicUsize::new(0),
@@ -100,6 +107,17 @@ impl Kernel {
         let json =
             serde_json::to_string(&protocols).expect("protocols hold strings only, which all serialise");
         *self.protocols.write() = json;
+    }
+
+    /// Sets who is asked how the protocols are, once. Without it there are no protocols in metrics and health.
+    pub fn set_protocol_watch(&self, watch: Box<dyn ProtocolWatch>) {
+        let _ = self.watch.set(watch);
+    }
+
+    /// The counts by protocol label. The host counts connections and has frames taken; the kernel counts requests.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
     }
 
     /// The answer to a document that is no request; see [`InvalidRequest::to_error`].

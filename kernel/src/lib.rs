@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod controllers;
+mod date;
 mod environment;
 pub mod errors;
 mod funnel;
@@ -24,10 +25,12 @@ mod json;
 mod kernel;
 mod outbound;
 mod overload;
+mod protocol_watch;
 mod realtime;
 mod request;
 mod response;
 mod settings;
+mod statistics;
 #[cfg(test)]
 mod testing;
 
@@ -36,9 +39,11 @@ pub use errors::KuzzleError;
 pub use funnel::Caller;
 pub use kernel::{Kernel, Listener, ProtocolInfo};
 pub use outbound::{Channel, ConnectionId, Discard, Outbound, Payload};
+pub use protocol_watch::ProtocolWatch;
 pub use request::{InvalidRequest, Request};
 pub use response::{PendingJoin, Response};
 pub use settings::Settings;
+pub use statistics::Statistics;
 
 /// The version of Kuzzle whose API this kernel speaks, and that `kuzzleVersion` ranges are checked against.
 pub const KUZZLE_VERSION: &str = "2.56.0";

@@ -34,6 +34,9 @@ pub(crate) struct Arguments<'a> {
     pub(crate) users: Option<&'a RawValue>,
     pub(crate) targets: Option<&'a RawValue>,
     pub(crate) timestamp: Option<&'a RawValue>,
+    pub(crate) services: Option<&'a RawValue>,
+    pub(crate) start_time: Option<&'a RawValue>,
+    pub(crate) stop_time: Option<&'a RawValue>,
 }
 
 /// Why a document is not a request. Displayed, it is the message for the client.
@@ -201,6 +204,9 @@ impl<'a> Members<'a> {
             "users" => &mut self.arguments.users,
             "targets" => &mut self.arguments.targets,
             "timestamp" => &mut self.arguments.timestamp,
+            "services" => &mut self.arguments.services,
+            "startTime" => &mut self.arguments.start_time,
+            "stopTime" => &mut self.arguments.stop_time,
             _ => return,
         };
         *member = Some(value);

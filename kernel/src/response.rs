@@ -55,6 +55,11 @@ impl Envelope<'_> {
         self.response(error.status, Some(error), "null")
     }
 
+    /// The answer of an action that failed and has a result nevertheless.
+    pub(crate) fn failure_with_result(&self, error: &KuzzleError, result: &str) -> Response {
+        self.response(error.status, Some(error), result)
+    }
+
     fn response(&self, status: u16, error: Option<&KuzzleError>, result: &str) -> Response {
         Response {
             status,

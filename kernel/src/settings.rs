@@ -1,6 +1,7 @@
 //! The limits and names that a kernel is made with.
 
-/// What a kernel is made with. Names and defaults are those of Kuzzle's `limits` and `server` sections
+/// What a kernel is made with. Names and defaults are those of Kuzzle's `limits`, `server` and `stats`
+/// sections
 /// (Kuzzle: lib/config/default.config.ts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -24,6 +25,10 @@ pub struct Settings {
     pub max_request_size: usize,
     /// Whether SDKs of an incompatible version are refused.
     pub strict_sdk_version: bool,
+    /// Whether frames of statistics are taken, and told by the API.
+    pub stats_enabled: bool,
+    /// How long a frame of statistics is kept, in seconds.
+    pub stats_ttl: u64,
 }
 
 impl Default for Settings {
@@ -37,6 +42,8 @@ impl Default for Settings {
             subscription_conditions_count: 100,
             max_request_size: 1024 * 1024,
             strict_sdk_version: true,
+            stats_enabled: true,
+            stats_ttl: 3_600,
         }
     }
 }

@@ -33,13 +33,18 @@ const fn action(
     Action { controller, name, routes, run }
 }
 
-static ACTIONS: [Action; 8] = [
+static ACTIONS: [Action; 13] = [
     action("realtime", "count", &[], realtime::count),
     action("realtime", "join", &[], realtime::join),
     action("realtime", "publish", &[("POST", "/:index/:collection/_publish")], realtime::publish),
     action("realtime", "subscribe", &[], realtime::subscribe),
     action("realtime", "unsubscribe", &[], realtime::unsubscribe),
+    action("server", "getAllStats", &[("GET", "/_getAllStats")], server::get_all_stats),
+    action("server", "getLastStats", &[("GET", "/_getLastStats")], server::get_last_stats),
+    action("server", "getStats", &[("GET", "/_getStats")], server::get_stats),
+    action("server", "healthCheck", &[("GET", "/_healthCheck")], server::health_check),
     action("server", "info", &[("GET", "/"), ("GET", "/_serverInfo")], server::info),
+    action("server", "metrics", &[("GET", "/_metrics")], server::metrics),
     action("server", "now", &[("GET", "/_now")], server::now),
     action("server", "publicApi", &[("GET", "/_publicApi")], server::public_api),
 ];

@@ -75,6 +75,7 @@ fn entered(entrance: Entrance) -> Outcome {
     Outcome {
         result: format!(r#"{{"channel":"{channel}","roomId":"{room_id}"}}"#).into(),
         join: Some(channel),
+        error: None,
     }
 }
 
