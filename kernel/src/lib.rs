@@ -34,6 +34,7 @@ mod statistics;
 #[cfg(test)]
 mod testing;
 
+pub use controllers::{ACTIONS, Action, Argument};
 pub use environment::{Environment, SystemEnvironment};
 pub use errors::KuzzleError;
 pub use funnel::Caller;

@@ -35,6 +35,7 @@ pub(crate) struct Arguments<'a> {
     pub(crate) targets: Option<&'a RawValue>,
     pub(crate) timestamp: Option<&'a RawValue>,
     pub(crate) services: Option<&'a RawValue>,
+    pub(crate) strategy: Option<&'a RawValue>,
     pub(crate) start_time: Option<&'a RawValue>,
     pub(crate) stop_time: Option<&'a RawValue>,
 }
@@ -205,6 +206,7 @@ impl<'a> Members<'a> {
             "targets" => &mut self.arguments.targets,
             "timestamp" => &mut self.arguments.timestamp,
             "services" => &mut self.arguments.services,
+            "strategy" => &mut self.arguments.strategy,
             "startTime" => &mut self.arguments.start_time,
             "stopTime" => &mut self.arguments.stop_time,
             _ => return,

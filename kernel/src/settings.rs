@@ -25,6 +25,8 @@ pub struct Settings {
     pub max_request_size: usize,
     /// Whether SDKs of an incompatible version are refused.
     pub strict_sdk_version: bool,
+    /// The result of `server:getConfig`: a JSON object without secrets.
+    pub config: String,
     /// Whether frames of statistics are taken, and told by the API.
     pub stats_enabled: bool,
     /// How long a frame of statistics is kept, in seconds.
@@ -42,6 +44,7 @@ impl Default for Settings {
             subscription_conditions_count: 100,
             max_request_size: 1024 * 1024,
             strict_sdk_version: true,
+            config: "{}".to_owned(),
             stats_enabled: true,
             stats_ttl: 3_600,
         }

@@ -145,6 +145,7 @@ fn settings(config: &Config) -> Settings {
         subscription_rooms: size(limits.subscription_rooms),
         subscription_conditions_count: size(limits.subscription_conditions_count),
         max_request_size: size(config.max_request_size()),
+        config: config.masked().to_string(),
         ..Settings::default()
     }
 }

@@ -28,6 +28,32 @@ pub(super) fn public_api(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Resul
     Ok(Outcome::new(call.kernel.public_api.clone()))
 }
 
+/// `server:adminExists`: there are no users yet.
+pub(super) fn admin_exists(_call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    Ok(Outcome::new(r#"{"exists":false}"#))
+}
+
+/// `server:capabilities`. There are neither plugins nor services.
+pub(super) fn capabilities(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    let settings = &call.kernel.settings;
+    let limits = json!({
+        "concurrentRequests": settings.concurrent_requests,
+        "requestsBufferSize": settings.requests_buffer_size,
+        "requestsBufferWarningThreshold": settings.requests_buffer_warning_threshold,
+        "subscriptionConditionsCount": settings.subscription_conditions_count,
+        "subscriptionRooms": settings.subscription_rooms,
+    });
+    let (routes, version) = (&call.kernel.public_api, crate::KUZZLE_VERSION);
+    Ok(Outcome::new(format!(
+        r#"{{"limits":{limits},"plugins":{{}},"routes":{routes},"services":{{}},"version":"{version}"}}"#
+    )))
+}
+
+/// `server:getConfig`: what the host has shown to be shown.
+pub(super) fn get_config(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    Ok(Outcome::new(call.kernel.settings.config.clone()))
+}
+
 /// `server:getStats`: the frames between `startTime` and `stopTime`, which are milliseconds or dates.
 pub(super) fn get_stats(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
     require_statistics(call)?;
@@ -260,6 +286,27 @@ mod tests {
             let response = world.ask(&format!(r#"{{"controller":"server","action":"{action}"}}"#));
             assert_eq!((&*error_id(&response), response.status), ("services.statistics.not_available", 500));
         }
+    }
+
+    #[test]
+    fn tells_what_it_can_do() {
+        let mut world = World::with(Settings { subscription_rooms: 7, ..settings() });
+        let capabilities = server(&mut world, "capabilities", "")["result"].take();
+        assert_eq!(capabilities["limits"]["subscriptionRooms"], 7);
+        assert_eq!(capabilities["limits"]["concurrentRequests"], 100);
+        assert_eq!(capabilities["routes"], server(&mut world, "publicApi", "")["result"]);
+        assert_eq!(
+            (&capabilities["version"], &capabilities["plugins"], &capabilities["services"]),
+            (&json!("2.56.0"), &json!({}), &json!({}))
+        );
+        assert_eq!(server(&mut world, "adminExists", "")["result"], json!({ "exists": false }));
+    }
+
+    #[test]
+    fn shows_the_configuration_that_it_was_given() {
+        let config = r#"{"server":{"port":7512}}"#;
+        let mut world = World::with(Settings { config: config.to_owned(), ..settings() });
+        assert_eq!(server(&mut world, "getConfig", "")["result"], json!({ "server": { "port": 7512 } }));
     }
 
     struct Watch;
