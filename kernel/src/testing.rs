@@ -17,6 +17,7 @@ pub(crate) const NODE: &str = "N";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Broadcast(Vec<String>, String),
+    Notify(u64, Vec<String>, String),
     Join(u64, String),
     Leave(u64, String),
     Overloaded(String),
@@ -52,8 +53,10 @@ impl Outbound for Recorder {
         self.0.push(Event::Broadcast(channels, payload));
     }
 
-    fn notify(&mut self, _connection: ConnectionId, _channels: Arc<[Channel]>, _payload: Payload) {
-        unimplemented!("nothing notifies a single connection yet")
+    fn notify(&mut self, connection: ConnectionId, channels: Arc<[Channel]>, payload: Payload) {
+        let channels = channels.iter().map(|channel| channel.to_string()).collect();
+        let payload = String::from_utf8(payload.as_bytes().to_vec()).unwrap();
+        self.0.push(Event::Notify(connection.0, channels, payload));
     }
 
     fn join(&mut self, connection: ConnectionId, channel: &Channel) {

@@ -125,6 +125,14 @@ pub static ACTIONS: &[Action] = &[
     },
     Action {
         controller: "realtime",
+        name: "list",
+        about: "all rooms and how many connections are in each, by index and collection",
+        arguments: &[],
+        routes: &[("GET", "/_listSubscriptions")],
+        run: realtime::list,
+    },
+    Action {
+        controller: "realtime",
         name: "publish",
         about: "sends a message to everybody whose filter it satisfies",
         arguments: &[INDEX, COLLECTION, needs("body", "object"), takes("_id", "string")],
@@ -146,6 +154,14 @@ pub static ACTIONS: &[Action] = &[
         arguments: &[ROOM_ID],
         routes: &[],
         run: realtime::unsubscribe,
+    },
+    Action {
+        controller: "realtime",
+        name: "validate",
+        about: "whether a document satisfies its collection's specification: there are none, so it does",
+        arguments: &[INDEX, COLLECTION, needs("body", "object")],
+        routes: &[],
+        run: realtime::validate,
     },
     Action {
         controller: "server",

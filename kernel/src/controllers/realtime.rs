@@ -56,6 +56,18 @@ pub(super) fn count(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Out
     Ok(Outcome::new(format!(r#"{{"count":{count}}}"#)))
 }
 
+/// `realtime:list`: all rooms with their sizes. Everybody may subscribe to everything, so everything is told.
+pub(super) fn list(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    Ok(Outcome::new(call.kernel.realtime.list()))
+}
+
+/// `realtime:validate`: no collection has a specification, so every document satisfies it.
+pub(super) fn validate(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
+    index_and_collection(call)?;
+    required_body(call)?;
+    Ok(Outcome::new(r#"{"errorMessages":{},"valid":true}"#))
+}
+
 /// `realtime:publish`: sends the body, an object, to everybody who has subscribed to it. Kuzzle also takes an
 /// array, for which there is no use; here it is of an invalid type.
 pub(super) fn publish(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {

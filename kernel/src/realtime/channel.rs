@@ -35,8 +35,13 @@ impl Choice {
         matches!(self, Choice::All | Choice::In)
     }
 
-    pub(super) fn includes_out(self) -> bool {
-        matches!(self, Choice::All | Choice::Out)
+    pub(super) fn is_all(self) -> bool {
+        self == Choice::All
+    }
+
+    /// Those who leave, and not those who enter.
+    pub(super) fn is_out(self) -> bool {
+        self == Choice::Out
     }
 }
 
@@ -62,7 +67,8 @@ impl ChannelOptions {
 
     /// The channel's name: the room's id, a dash, then a digit for the users, one for the cluster (always 1: spread
     /// to all nodes) and one for the scope. As in Kuzzle, the users `out` and `none` have the same digit, so that
-    /// they share a channel, and the scope `none` has no digit.
+    /// they share a channel, and the scope `none` has no digit. (In Kuzzle who opens such a channel decides what
+    /// all its members hear; here those who asked for `out` are told one by one.)
     pub(super) fn channel_name(self, room_id: &str) -> String {
         let users = match self.users {
             Choice::All => "1",

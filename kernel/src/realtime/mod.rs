@@ -9,7 +9,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use koncorde::Filter;
@@ -82,6 +82,17 @@ impl Realtime {
     /// How many connections are in the room.
     pub(crate) fn count(&self, room_id: &str) -> usize {
         self.state.read().rooms.get(room_id).map_or(0, Room::size)
+    }
+
+    /// Every room with its size, as JSON: by index, collection and id.
+    pub(crate) fn list(&self) -> String {
+        let mut indexes: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, usize>>> = BTreeMap::new();
+        let state = self.state.read();
+        for room in state.rooms.values() {
+            let collections = indexes.entry(room.index()).or_default();
+            collections.entry(room.collection()).or_default().insert(room.id(), room.size());
+        }
+        serde_json::to_string(&indexes).expect("keys are strings, values numbers")
     }
 
     /// Everybody who is to get a message published in a collection; `None` if there is nobody. Every filter that
@@ -240,9 +251,13 @@ impl State {
         let Some(volatile) = room.leave(connection) else { return };
         if room.size() > 0 {
             let audience = room.user_channels(UserEvent::Out);
-            if !audience.is_empty() {
+            let mut told = room.told_of_leavers().peekable();
+            if !audience.is_empty() || told.peek().is_some() {
                 let payload = notification::left(room, volatile.as_deref(), node_id, now_ms);
-                outbound.broadcast(Arc::clone(audience), payload);
+                told.for_each(|(member, channels)| outbound.notify(member, channels, payload.clone()));
+                if !audience.is_empty() {
+                    outbound.broadcast(Arc::clone(audience), payload);
+                }
             }
             return;
         }

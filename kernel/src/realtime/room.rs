@@ -25,6 +25,8 @@ pub(crate) struct Room {
     document_channels: Arc<[Channel]>,
     entering_channels: Arc<[Channel]>,
     leaving_channels: Arc<[Channel]>,
+    /// How many members are told one by one who leaves.
+    told_of_leavers: usize,
 }
 
 struct Member {
@@ -32,6 +34,8 @@ struct Member {
     volatile: Option<Box<RawValue>>,
     /// A bit for each channel that it is in, by the channel's place.
     channels: u16,
+    /// A bit for each of those in which it wants to hear who leaves, and shares the channel with members who do not.
+    leavers: u16,
 }
 
 impl Room {
@@ -46,6 +50,7 @@ impl Room {
             document_channels: Arc::default(),
             entering_channels: Arc::default(),
             leaving_channels: Arc::default(),
+            told_of_leavers: 0,
         }
     }
 
@@ -93,16 +98,30 @@ impl Room {
     ) -> (Channel, bool) {
         let place = self.place(options);
         let channel = Arc::clone(&self.channels[place]);
-        match self.members.entry(connection) {
-            Entry::Occupied(mut member) => {
-                member.get_mut().channels |= 1 << place;
-                (channel, false)
-            }
+        let (member, is_new) = match self.members.entry(connection) {
+            Entry::Occupied(member) => (member.into_mut(), false),
             Entry::Vacant(vacant) => {
-                vacant.insert(Member { volatile: volatile.map(ToOwned::to_owned), channels: 1 << place });
-                (channel, true)
+                let volatile = volatile.map(ToOwned::to_owned);
+                (vacant.insert(Member { volatile, channels: 0, leavers: 0 }), true)
             }
+        };
+        member.channels |= 1 << place;
+        if options.users.is_out() {
+            self.told_of_leavers += usize::from(member.leavers == 0);
+            member.leavers |= 1 << place;
         }
+        (channel, is_new)
+    }
+
+    /// The members that are told one by one who leaves, each with the channels in which it is told.
+    pub(super) fn told_of_leavers(&self) -> impl Iterator<Item = (ConnectionId, Arc<[Channel]>)> {
+        let members = if self.told_of_leavers == 0 { None } else { Some(&self.members) };
+        let told = members.into_iter().flatten().filter(|(_, member)| member.leavers != 0);
+        told.map(|(connection, member)| {
+            let channels = self.channels.iter().enumerate();
+            let own = channels.filter(|(place, _)| member.leavers & 1 << place != 0);
+            (*connection, own.map(|(_, channel)| Arc::clone(channel)).collect())
+        })
     }
 
     /// Takes a connection out of one channel. True if it is a member that is in no other one.
@@ -110,16 +129,20 @@ impl Room {
         let Some(place) = self.channels.iter().position(|known| **known == *channel) else { return false };
         let Some(member) = self.members.get_mut(&connection) else { return false };
         member.channels &= !(1 << place);
+        let was_told = member.leavers != 0;
+        member.leavers &= member.channels;
+        self.told_of_leavers -= usize::from(was_told && member.leavers == 0);
         member.channels == 0
     }
 
     /// Takes a connection out of the room; gives its volatile data, or `None` if it was not a member.
     pub(super) fn leave(&mut self, connection: ConnectionId) -> Option<Option<Box<RawValue>>> {
-        self.members.remove(&connection).map(|member| member.volatile)
+        let member = self.members.remove(&connection)?;
+        self.told_of_leavers -= usize::from(member.leavers != 0);
+        Some(member.volatile)
     }
 
-    /// The place of the channel of these options. Of several options with the same name the first ones decide what
-    /// the channel gets.
+    /// The place of the channel of these options.
     fn place(&mut self, options: ChannelOptions) -> usize {
         let name = options.channel_name(&self.id);
         if let Some(place) = self.channels.iter().position(|channel| **channel == *name) {
@@ -129,7 +152,7 @@ impl Room {
         for (wanted, list) in [
             (options.scope.includes_in(), &mut self.document_channels),
             (options.users.includes_in(), &mut self.entering_channels),
-            (options.users.includes_out(), &mut self.leaving_channels),
+            (options.users.is_all(), &mut self.leaving_channels),
         ] {
             if wanted {
                 *list = list.iter().chain([&channel]).cloned().collect();

@@ -168,7 +168,7 @@ fn who_enters_an_existing_channel_hears_of_itself() {
 #[test]
 fn tells_who_leaves_in_kuzzles_layout() {
     let mut world = World::with_connections(2);
-    world.subscribe(1, r#","users":"out","scope":"in""#);
+    world.subscribe(1, r#","users":"all","scope":"in""#);
     world.subscribe(2, r#","volatile":{"v":1}"#);
     world.outbound.take();
     let result = world.realtime(2, "unsubscribe", &format!(r#"{},"volatile":{{"v":2}}"#, body_with_room()));
@@ -176,10 +176,10 @@ fn tells_who_leaves_in_kuzzles_layout() {
     assert_eq!(
         world.outbound.take(),
         [
-            Event::Leave(2, channel("312")),
+            Event::Leave(2, channel("112")),
             Event::Leave(2, channel("311")),
             Event::Broadcast(
-                vec![channel("312")],
+                vec![channel("112")],
                 r#"{"type":"user","status":200,"user":"out","result":{"count":1},"node":"N","timestamp":1700000000000,"volatile":{"v":1},"index":"i","collection":"c","controller":"realtime","action":"unsubscribe","protocol":null}"#.to_owned()
             ),
         ]
@@ -187,16 +187,70 @@ fn tells_who_leaves_in_kuzzles_layout() {
 }
 
 #[test]
-fn of_the_users_out_and_none_the_first_decides() {
-    for (first, second, told) in [("none", "out", false), ("out", "none", true)] {
-        let mut world = World::with_connections(3);
+fn in_a_channel_that_users_out_and_none_share_each_hears_what_it_asked_for() {
+    for (first, second) in [("none", "out"), ("out", "none")] {
+        let mut world = World::with_connections(4);
         assert_eq!(world.subscribe(1, &format!(r#","users":"{first}""#)), channel("311"));
         assert_eq!(world.subscribe(2, &format!(r#","users":"{second}""#)), channel("311"));
-        world.subscribe(3, "");
+        world.subscribe(3, r#","users":"out","scope":"none""#);
+        world.subscribe(4, "");
         world.outbound.take();
-        world.kernel.remove_connection(ConnectionId(3), &mut world.outbound);
-        assert_eq!(!world.outbound.take().is_empty(), told, "{first} before {second}");
+        world.kernel.remove_connection(ConnectionId(4), &mut world.outbound);
+        let mut told: Vec<_> = world
+            .outbound
+            .take()
+            .into_iter()
+            .map(|event| match event {
+                Event::Notify(connection, channels, payload) => {
+                    let payload: Value = serde_json::from_str(&payload).unwrap();
+                    assert_eq!((&payload["user"], &payload["result"]["count"]), (&json!("out"), &json!(3)));
+                    (connection, channels)
+                }
+                event => panic!("{event:?}"),
+            })
+            .collect();
+        told.sort();
+        let out = if first == "out" { 1 } else { 2 };
+        assert_eq!(told, [(out, vec![channel("311")]), (3, vec![channel("31")])], "{first} before {second}");
     }
+}
+
+#[test]
+fn who_no_longer_asks_hears_of_nobody_who_leaves() {
+    let mut world = World::with_connections(3);
+    world.subscribe(1, r#","users":"out""#);
+    world.subscribe(1, "");
+    world.subscribe(2, "");
+    world.subscribe(3, "");
+    world.kernel.remove_connection(ConnectionId(1), &mut world.outbound);
+    world.outbound.take();
+    world.kernel.remove_connection(ConnectionId(3), &mut world.outbound);
+    assert_eq!(world.outbound.take(), []);
+}
+
+#[test]
+fn all_rooms_are_listed_with_their_sizes() {
+    let mut world = World::with_connections(2);
+    assert_eq!(world.realtime(1, "list", r#""body":{}"#), json!({}));
+    world.subscribe(1, "");
+    world.subscribe(2, "");
+    world.realtime(2, "subscribe", r#""index":"i","collection":"other","body":{}"#);
+    let list = world.realtime(1, "list", r#""body":null"#);
+    assert_eq!(list["i"]["c"], json!({ room(): 2 }));
+    assert_eq!(list["i"]["other"].as_object().unwrap().len(), 1);
+    world.kernel.remove_connection(ConnectionId(2), &mut world.outbound);
+    assert_eq!(world.realtime(1, "list", r#""body":null"#), json!({ "i": { "c": { room(): 1 } } }));
+}
+
+#[test]
+fn every_document_is_valid() {
+    let mut world = World::new();
+    let mut validate =
+        |rest: &str| json(&world.ask(&format!(r#"{{"controller":"realtime","action":"validate",{rest}}}"#)));
+    let valid = validate(r#""index":"i","collection":"c","body":{"a":1}"#);
+    assert_eq!(valid["result"], json!({ "errorMessages": {}, "valid": true }));
+    assert_eq!(validate(r#""index":"i","collection":"c""#)["error"]["id"], "api.assert.body_required");
+    assert_eq!(validate(r#""index":"i","body":{}"#)["error"]["props"], json!(["collection"]));
 }
 
 #[test]
