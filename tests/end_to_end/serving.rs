@@ -381,3 +381,26 @@ fn many_clients_publish_at_once_and_nothing_is_lost() {
     });
     subscriber.is_served();
 }
+
+#[test]
+fn in_a_shared_channel_only_those_who_asked_hear_who_leaves() {
+    let Some(compiler) = cc("in_a_shared_channel_only_those_who_asked_hear_who_leaves") else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).udp();
+    let mut host = Host::start(&installation);
+    let mut silent = LineClient::connect(host.address("line"));
+    let mut asked = LineClient::connect(host.address("line"));
+    let mut asked_over_udp = UdpClient::connect(host.address("udp"));
+    let mut leaver = LineClient::connect(host.address("line"));
+    let (room, channel) = silent.subscribe("i", "c");
+    let wishes = json!({ "index": "i", "collection": "c", "users": "out" });
+    assert_eq!(asked.subscribe_with(&wishes).1, channel);
+    assert_eq!(asked_over_udp.subscribe_with(&wishes).1, channel);
+    leaver.subscribe("i", "c");
+    leaver.send(&json!({ "controller": "realtime", "action": "unsubscribe", "body": { "roomId": room } }));
+    for left in [asked.receive(), asked_over_udp.receive()] {
+        assert_eq!((&left["user"], &left["result"]["count"]), (&json!("out"), &json!(3)));
+        assert_eq!(left["room"], json!(channel));
+    }
+    silent.is_served();
+}
