@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use koncorde::Filter;
+use koncorde::{Filter, Limits};
 use serde_json::value::RawValue;
 
 use super::{required_body, required_string};
@@ -18,7 +18,7 @@ use crate::realtime::{Entrance, notification};
 pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
     let (index, collection) = index_and_collection(call)?;
     let body = required_body(call)?;
-    let filter = Filter::parse(body.get())
+    let filter = Filter::parse(body.get(), &Limits::default())
         .map_err(|error| KuzzleError::new("api.assert.koncorde_dsl_error", &[&error.to_string()]))?;
     let connection = required_connection(call)?;
     let realtime = &call.kernel.realtime;

@@ -1,0 +1,148 @@
+//! Regular expressions: those of RE2 with the flags of JavaScript, searched in linear time and compiled within a
+//! given size.
+
+mod dialect;
+
+use regex_automata::meta::{BuildError, Config, Regex};
+use regex_syntax::ParserBuilder;
+use regex_syntax::ast::ErrorKind;
+use regex_syntax::hir::Hir;
+use regex_syntax::hir::literal::{ExtractKind, Extractor, Seq};
+
+use crate::text;
+
+/// How deep groups may stand in each other.
+const NEST_LIMIT: u32 = 250;
+/// What a text must contain is told by at most so many literals.
+const MAX_LITERALS: usize = 32;
+
+/// A compiled regular expression.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    source: Box<str>,
+    flags: Flags,
+    regex: Regex,
+    required: Option<Box<[Box<[u8]>]>>,
+}
+
+/// The flags that change what an expression matches. `d`, `g` and `u` change nothing in a test. (In Koncorde, `g`
+/// makes every second test start where the last one stopped.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flags {
+    ignore_case: bool,
+    multi_line: bool,
+    dot_all: bool,
+    /// `y`: only at the beginning.
+    sticky: bool,
+}
+
+/// Why an expression is refused.
+pub(crate) enum PatternError {
+    Flag(char),
+    /// In the words of RE2 where it has some.
+    Expression(String),
+}
+
+impl Pattern {
+    pub(crate) fn new(source: &str, flags: &str, max_bytes: usize) -> Result<Pattern, PatternError> {
+        let flags = Flags::parse(flags)?;
+        let own = dialect::translate(source).map_err(PatternError::Expression)?;
+        let own = if flags.sticky { format!(r"\A(?:{own})") } else { own };
+        let hir = ParserBuilder::new()
+            .nest_limit(NEST_LIMIT)
+            .case_insensitive(flags.ignore_case)
+            .multi_line(flags.multi_line)
+            .dot_matches_new_line(flags.dot_all)
+            .build()
+            .parse(&own)
+            .map_err(|error| PatternError::Expression(words(&error, source)))?;
+        let config = Config::new().nfa_size_limit(Some(max_bytes)).onepass(false);
+        let regex =
+            Regex::builder().configure(config).build_from_hir(&hir).map_err(|error: BuildError| {
+                PatternError::Expression(if error.size_limit().is_some() {
+                    "pattern too large - compile failed".to_owned()
+                } else {
+                    error.to_string()
+                })
+            })?;
+        Ok(Pattern { source: source.into(), flags, regex, required: required(&hir) })
+    }
+
+    pub(crate) fn is_match(&self, text: &str) -> bool {
+        self.regex.is_match(text)
+    }
+
+    /// If there are such: literals of which every text that matches contains one.
+    pub(crate) fn required(&self) -> Option<&[Box<[u8]>]> {
+        self.required.as_deref()
+    }
+
+    pub(crate) fn write(&self, out: &mut String) {
+        let Flags { ignore_case, multi_line, dot_all, sticky } = self.flags;
+        out.push('{');
+        if self.flags != Flags::default() {
+            let flags = [(ignore_case, 'i'), (multi_line, 'm'), (dot_all, 's'), (sticky, 'y')];
+            let flags: String = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).collect();
+            out.push_str("\"flags\":");
+            text::string(out, &flags);
+            out.push(',');
+        }
+        out.push_str("\"value\":");
+        text::string(out, &self.source);
+        out.push('}');
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.source == other.source && self.flags == other.flags
+    }
+}
+
+impl Flags {
+    fn parse(flags: &str) -> Result<Flags, PatternError> {
+        let mut parsed = Flags::default();
+        for flag in flags.chars() {
+            match flag {
+                'i' => parsed.ignore_case = true,
+                'm' => parsed.multi_line = true,
+                's' => parsed.dot_all = true,
+                'y' => parsed.sticky = true,
+                'd' | 'g' | 'u' => {}
+                _ => return Err(PatternError::Flag(flag)),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+/// Literals of which every match begins or ends with one, if they are few and say something.
+fn required(hir: &Hir) -> Option<Box<[Box<[u8]>]>> {
+    let literals = |kind| {
+        let seq: Seq = Extractor::new().kind(kind).limit_total(MAX_LITERALS).extract(hir);
+        Some((seq.min_literal_len()?, seq))
+    };
+    let (shortest, seq) = [ExtractKind::Prefix, ExtractKind::Suffix]
+        .into_iter()
+        .filter_map(literals)
+        .max_by_key(|(shortest, _)| *shortest)?;
+    (shortest > 0).then(|| seq.literals().unwrap_or_default().iter().map(|it| it.as_bytes().into()).collect())
+}
+
+/// What RE2 says of such an expression.
+fn words(error: &regex_syntax::Error, source: &str) -> String {
+    let regex_syntax::Error::Parse(error) = error else { return error.to_string() };
+    let span = error.span();
+    let at = &error.pattern()[span.start.offset..span.end.offset];
+    match error.kind() {
+        ErrorKind::GroupUnclosed => format!("missing ): {source}"),
+        ErrorKind::GroupUnopened => format!("unexpected ): {source}"),
+        ErrorKind::ClassUnclosed => format!("missing ]: {at}"),
+        ErrorKind::ClassRangeInvalid => format!("invalid character class range: {at}"),
+        ErrorKind::RepetitionMissing => format!("no argument for repetition operator: {at}"),
+        ErrorKind::RepetitionCountInvalid => format!("invalid repetition size: {at}"),
+        ErrorKind::UnsupportedLookAround => format!("invalid perl operator: {at}"),
+        ErrorKind::NestLimitExceeded(_) => "expression too deep".to_owned(),
+        kind => kind.to_string(),
+    }
+}
