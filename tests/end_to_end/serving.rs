@@ -404,3 +404,50 @@ fn in_a_shared_channel_only_those_who_asked_hear_who_leaves() {
     }
     silent.is_served();
 }
+
+#[test]
+fn filters_decide_who_gets_what_over_every_protocol() {
+    let Some((_installation, mut host)) = serve("filters_decide_who_gets_what_over_every_protocol") else {
+        return;
+    };
+    let mut line = LineClient::connect(host.address("line"));
+    let mut udp = UdpClient::connect(host.address("udp"));
+    let mut publisher = LineClient::connect(host.address("line"));
+    let filter = |body: Value| json!({ "index": "i", "collection": "c", "body": body });
+    let near = json!({ "geoDistance": { "place": { "lat": 48.8566, "lon": 2.3522 }, "distance": "2km" } });
+    let (_, near) =
+        line.subscribe_with(&filter(json!({ "and": [near, { "range": { "seats": { "gte": 2 } } }] })));
+    let (room, named) = udp.subscribe_with(&filter(json!({ "regexp": { "name": "^a" } })));
+    // The same filter in other words is the same room, whatever the protocol.
+    let same = json!({ "not": { "not": { "regexp": { "name": { "value": "^a" } } } } });
+    assert_eq!(line.subscribe_with(&filter(same)), (room, named.clone()));
+    for (n, body) in [
+        json!({ "place": "48.86,2.35", "seats": 2 }),
+        json!({ "place": "48.86,2.35", "seats": 1, "name": "bob" }),
+        json!({ "place": "50,2.35", "seats": 4, "name": "ada" }),
+        json!({ "place": { "lat": 48.85, "lon": 2.36 }, "seats": 9, "name": "ada" }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = json!({
+            "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": body, "_id": n.to_string(),
+        });
+        assert_eq!(publisher.request(&request)["status"], 200);
+    }
+    let mut got = |client: &mut dyn Client| {
+        let notification = client.receive();
+        let id = notification["result"]["_id"].as_str().unwrap().to_owned();
+        (id, notification["room"].as_str().unwrap().to_owned())
+    };
+    let pair = |id: &str, channel: &String| (id.to_owned(), channel.clone());
+    assert_eq!([got(&mut udp), got(&mut udp)], [pair("2", &named), pair("3", &named)]);
+    assert_eq!([got(&mut line), got(&mut line)], [pair("0", &near), pair("2", &named)]);
+    let mut last = [got(&mut line), got(&mut line)];
+    last.sort();
+    let mut both = [pair("3", &near), pair("3", &named)];
+    both.sort();
+    assert_eq!(last, both);
+    line.is_served();
+    udp.is_served();
+}

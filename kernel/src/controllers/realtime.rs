@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use koncorde::{Filter, Limits};
+use koncorde::{Document, Filter, Limits};
 use serde_json::value::RawValue;
 
 use super::{required_body, required_string};
@@ -12,13 +12,15 @@ use crate::errors::KuzzleError;
 use crate::funnel::{Call, Outcome};
 use crate::json::{self, Kind};
 use crate::outbound::{ConnectionId, Outbound};
-use crate::realtime::{Entrance, notification};
+use crate::realtime::{Entrance, Interest, notification};
 
 /// `realtime:subscribe`: index and collection, a filter as the body, `scope` and `users`.
 pub(super) fn subscribe(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
     let (index, collection) = index_and_collection(call)?;
     let body = required_body(call)?;
-    let filter = Filter::parse(body.get(), &Limits::default())
+    let limits =
+        Limits { conditions: call.kernel.settings.subscription_conditions_count, ..Limits::default() };
+    let filter = Filter::parse(body.get(), &limits)
         .map_err(|error| KuzzleError::new("api.assert.koncorde_dsl_error", &[&error.to_string()]))?;
     let connection = required_connection(call)?;
     let realtime = &call.kernel.realtime;
@@ -76,10 +78,32 @@ pub(super) fn publish(call: &Call<'_>, outbound: &mut dyn Outbound) -> Result<Ou
     if json::kind(body) != Kind::Object {
         return Err(KuzzleError::new("api.assert.invalid_type", &["body", "object"]));
     }
-    if let Some(channels) = call.kernel.realtime.audience(&index, &collection) {
-        outbound.broadcast(channels, notification::published(call, &index, &collection, body));
+    let realtime = &call.kernel.realtime;
+    let interest = realtime.interest(&index, &collection);
+    if !matches!(interest, Interest::Nobody) {
+        let source = notification::source(body, call.now_ms);
+        let message = match interest {
+            Interest::Filtered => Some(document(call, &source)?),
+            _ => None,
+        };
+        if let Some(channels) = realtime.audience(&index, &collection, message.as_ref()) {
+            outbound.broadcast(channels, notification::published(call, &index, &collection, &source));
+        }
     }
     Ok(Outcome::new(r#"{"published":true}"#))
+}
+
+/// The message as filters see it.
+///
+/// # Errors
+/// `api.assert.invalid_argument` for what is JSON, but has no meaning: numbers beyond all bounds, halves of surrogate
+/// pairs.
+fn document(call: &Call<'_>, source: &str) -> Result<Document, KuzzleError> {
+    let id = call.request.arguments().id.and_then(|id| json::string(id).ok().flatten());
+    Document::parse(source, id.as_deref()).map_err(|error| {
+        let expected = format!("an object that filters can be compared with ({error})");
+        KuzzleError::new("api.assert.invalid_argument", &["body", &expected])
+    })
 }
 
 fn entered(entrance: Entrance) -> Outcome {

@@ -1,24 +1,28 @@
 //! Real-time rooms: who has subscribed to what, and in which channels they are.
 //!
 //! Source: Kuzzle, lib/core/realtime/hotelClerk.ts. One lock guards everything. Publishing takes it for reading, and
-//! only to find the channels.
+//! only to find the channels: messages are parsed and written outside of it.
 
 mod channel;
+#[cfg(test)]
+mod filter_tests;
 pub(crate) mod notification;
 mod room;
+mod rooms;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use koncorde::Filter;
+use koncorde::{Document, Filter, Index};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use self::channel::ChannelOptions;
 use self::notification::UserEvent;
 use self::room::Room;
+use self::rooms::{Place, Rooms};
 use crate::errors::KuzzleError;
 use crate::funnel::Call;
 use crate::outbound::{Channel, ConnectionId, Outbound};
@@ -37,15 +41,57 @@ pub(crate) struct Realtime {
 }
 
 /// Invariants: a connection's set names exactly the rooms that it is a member of, except while it is being removed;
-/// every room has a member; a collection's set names exactly its rooms, and is not empty.
+/// every room has a member; a collection knows exactly its rooms, and has one.
 #[derive(Default)]
 struct State {
     /// The host gives the numbers, so nobody can choose them to collide.
     connections: FxHashMap<ConnectionId, HashSet<RoomId>>,
-    rooms: HashMap<RoomId, Room>,
+    rooms: Rooms,
     /// By `<index>/<collection>`, which is also what the room's id is made from: as in Kuzzle, names with a slash
     /// may stand for the same collection.
-    collections: HashMap<String, HashSet<RoomId>>,
+    collections: HashMap<String, Collection>,
+}
+
+/// The rooms of a collection, by what their filters let through.
+#[derive(Default)]
+struct Collection {
+    /// The room of the filter that lets everything through: it is found without looking at a message.
+    everything: Option<Place>,
+    others: Index<Place>,
+}
+
+impl Collection {
+    fn insert(&mut self, place: Place, filter: &Filter) {
+        if *filter == *EVERYTHING {
+            self.everything = Some(place);
+        } else {
+            self.others.insert(place, filter);
+        }
+    }
+
+    fn remove(&mut self, place: Place) {
+        if self.everything == Some(place) {
+            self.everything = None;
+        } else {
+            self.others.remove(&place);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.everything.is_none() && self.others.is_empty()
+    }
+}
+
+static EVERYTHING: LazyLock<Filter> = LazyLock::new(Filter::everything);
+
+/// What is to be known of a message before its audience can be told.
+pub(crate) enum Interest {
+    /// Nobody has subscribed to the collection.
+    Nobody,
+    /// Everybody who has subscribed lets everything through.
+    Everything,
+    /// It depends on the message.
+    Filtered,
 }
 
 /// Where a subscription leads to.
@@ -88,31 +134,56 @@ impl Realtime {
     pub(crate) fn list(&self) -> String {
         let mut indexes: BTreeMap<&str, BTreeMap<&str, BTreeMap<&str, usize>>> = BTreeMap::new();
         let state = self.state.read();
-        for room in state.rooms.values() {
+        for room in state.rooms.iter() {
             let collections = indexes.entry(room.index()).or_default();
             collections.entry(room.collection()).or_default().insert(room.id(), room.size());
         }
         serde_json::to_string(&indexes).expect("keys are strings, values numbers")
     }
 
-    /// Everybody who is to get a message published in a collection; `None` if there is nobody. Every filter that
-    /// is accepted today lets every message through.
-    pub(crate) fn audience(&self, index: &str, collection: &str) -> Option<Arc<[Channel]>> {
+    /// Who has subscribed to a collection.
+    pub(crate) fn interest(&self, index: &str, collection: &str) -> Interest {
         let state = self.state.read();
-        if state.rooms.is_empty() {
-            return None;
+        if state.collections.is_empty() {
+            return Interest::Nobody;
         }
-        let room_ids = state.collections.get(&collection_key(index, collection))?;
-        let mut rooms = room_ids.iter().filter_map(|id| state.rooms.get(id)).map(Room::document_channels);
-        let first = rooms.next()?;
-        let channels = match rooms.next() {
-            None => Arc::clone(first),
-            Some(second) => [first, second]
-                .into_iter()
-                .chain(rooms)
-                .flat_map(|channels| channels.iter().cloned())
-                .collect(),
+        match state.collections.get(&collection_key(index, collection)) {
+            None => Interest::Nobody,
+            Some(collection) if collection.others.is_empty() => Interest::Everything,
+            Some(_) => Interest::Filtered,
+        }
+    }
+
+    /// The channels of those who are to get a message published in a collection; `None` if there are none. Without
+    /// the message only those who let everything through.
+    pub(crate) fn audience(
+        &self,
+        index: &str,
+        collection: &str,
+        message: Option<&Document>,
+    ) -> Option<Arc<[Channel]>> {
+        let state = self.state.read();
+        let collection = state.collections.get(&collection_key(index, collection))?;
+        let mut only = None;
+        let mut all: Vec<Channel> = Vec::new();
+        let mut add = |place: &Place| {
+            let channels = state.rooms.at(*place).document_channels();
+            // Most messages are for one room, whose list can be shared.
+            match only.replace(channels) {
+                None => {}
+                Some(first) => {
+                    if all.is_empty() {
+                        all.extend_from_slice(first);
+                    }
+                    all.extend_from_slice(channels);
+                }
+            }
         };
+        collection.everything.iter().for_each(&mut add);
+        if let Some(message) = message {
+            collection.others.for_each_match(message, &mut add);
+        }
+        let channels = if all.is_empty() { Arc::clone(only?) } else { all.into() };
         if channels.is_empty() { None } else { Some(channels) }
     }
 
@@ -134,19 +205,17 @@ impl Realtime {
         let mut guard = self.state.write();
         let state = &mut *guard;
         let own_rooms = state.connections.get_mut(&connection).ok_or_else(connection_dropped)?;
-        let is_new = !state.rooms.contains_key(&room_id);
+        let is_new = state.rooms.get(&room_id).is_none();
         if is_new && self.max_rooms > 0 && state.rooms.len() >= self.max_rooms {
             return Err(KuzzleError::new("core.realtime.too_many_rooms", &[]));
         }
         let options = ChannelOptions::parse(call.request.arguments())?;
         if is_new {
+            let place = state.rooms.insert(Room::new(Arc::clone(&room_id), index, collection));
             let key = collection_key(index, collection);
-            state.collections.entry(key).or_default().insert(Arc::clone(&room_id));
+            state.collections.entry(key).or_default().insert(place, filter);
         }
-        let room = state
-            .rooms
-            .entry(Arc::clone(&room_id))
-            .or_insert_with(|| Room::new(Arc::clone(&room_id), index, collection));
+        let room = state.rooms.get_mut(&room_id).expect("it is there, or was made just now");
         own_rooms.insert(room_id);
         Ok(enter(room, connection, options, call, outbound))
     }
@@ -262,13 +331,13 @@ impl State {
             return;
         }
         let key = collection_key(room.index(), room.collection());
-        if let Some(room_ids) = self.collections.get_mut(&key) {
-            room_ids.remove(room_id);
-            if room_ids.is_empty() {
+        let Some(place) = self.rooms.remove(room_id) else { return };
+        if let Some(collection) = self.collections.get_mut(&key) {
+            collection.remove(place);
+            if collection.is_empty() {
                 self.collections.remove(&key);
             }
         }
-        self.rooms.remove(room_id);
     }
 }
 

@@ -20,10 +20,10 @@ pub(crate) enum UserEvent {
     Out,
 }
 
-/// A message was published. `body` is a JSON object.
-pub(crate) fn published(call: &Call<'_>, index: &str, collection: &str, body: &RawValue) -> Payload {
+/// A message was published; `source` is what [`source`] made of its body.
+pub(crate) fn published(call: &Call<'_>, index: &str, collection: &str, source: &str) -> Payload {
     let volatile = call.request.volatile();
-    let variable = body.get().len()
+    let variable = source.len()
         + volatile.map_or(0, |value| value.get().len())
         + call.request_id.len()
         + index.len()
@@ -36,7 +36,7 @@ pub(crate) fn published(call: &Call<'_>, index: &str, collection: &str, body: &R
         out.push(b',');
     }
     out.extend_from_slice(br#""_source":"#);
-    push_source(&mut out, body, call.now_ms);
+    out.extend_from_slice(source.as_bytes());
     out.extend_from_slice(br#"},"node":"#);
     push_string(&mut out, call.kernel.node_id());
     out.extend_from_slice(br#","event":"publish","requestId":"#);
@@ -121,23 +121,25 @@ fn push_place(out: &mut Vec<u8>, index: &str, collection: &str) {
     push_string(out, collection);
 }
 
-/// Appends the body with `_kuzzle_info` as its last member.
-fn push_source(out: &mut Vec<u8>, body: &RawValue, now_ms: u64) {
+/// The body of a message, a JSON object, with `_kuzzle_info` as its last member.
+pub(crate) fn source(body: &RawValue, now_ms: u64) -> String {
     let text = body.get();
+    let mut out = Vec::with_capacity(text.len() + 64);
     // A name of a member can only be spelt otherwise with such an escape.
     if text.contains("_kuzzle_info") || text.contains("\\u") {
-        push_members_without_info(out, body);
+        push_members_without_info(&mut out, body);
     } else {
-        push_raw(out, text.strip_suffix('}').unwrap_or(text).trim_ascii_end());
+        push_raw(&mut out, text.strip_suffix('}').unwrap_or(text).trim_ascii_end());
     }
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
     out.extend_from_slice(br#""_kuzzle_info":{"author":"#);
-    push_string(out, ANONYMOUS);
+    push_string(&mut out, ANONYMOUS);
     out.extend_from_slice(br#","createdAt":"#);
-    push_number(out, now_ms);
+    push_number(&mut out, now_ms);
     out.extend_from_slice(b"}}");
+    String::from_utf8(out).expect("it was put together of texts")
 }
 
 /// Appends an open brace and all members except `_kuzzle_info`, which the client may not choose.
