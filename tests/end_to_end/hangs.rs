@@ -34,7 +34,7 @@ impl Scene {
 
     /// `line` publishes until the host has suspended `panicky` because of this function, and each
     /// answer comes at once; afterwards too.
-    fn is_suspended_because_of(mut self, function: &str) -> Finished {
+    fn ends_with_panicky_suspended_because_of(mut self, function: &str) -> Finished {
         self.host.wait_log("panicky hangs in");
         let began = Instant::now();
         let mut longest = Duration::ZERO;
@@ -75,7 +75,7 @@ fn a_broadcast_that_hangs_on_the_publishers_thread_suspends_its_protocol() {
     let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
     scene.panicky.subscribe("i", "c");
     scene.panicky.send_text(PUBLISH);
-    scene.is_suspended_because_of("broadcast");
+    scene.ends_with_panicky_suspended_because_of("broadcast");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_broadcast_that_hangs_because_of_others_suspends_its_protocol() {
         scene.line.send_text(PUBLISH);
         assert_eq!(scene.line.receive()["status"], 200);
     }
-    scene.is_suspended_because_of("broadcast");
+    scene.ends_with_panicky_suspended_because_of("broadcast");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_completion_that_hangs_suspends_its_protocol() {
     let test = "a_completion_that_hangs_suspends_its_protocol";
     let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };
     scene.panicky.send_text(NOW);
-    scene.is_suspended_because_of("completion");
+    scene.ends_with_panicky_suspended_because_of("completion");
 }
 
 #[test]

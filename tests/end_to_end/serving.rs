@@ -435,7 +435,7 @@ fn filters_decide_who_gets_what_over_every_protocol() {
         });
         assert_eq!(publisher.request(&request)["status"], 200);
     }
-    let mut got = |client: &mut dyn Client| {
+    let got = |client: &mut dyn Client| {
         let notification = client.receive();
         let id = notification["result"]["_id"].as_str().unwrap().to_owned();
         (id, notification["room"].as_str().unwrap().to_owned())
