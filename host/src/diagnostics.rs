@@ -141,6 +141,8 @@ ids! {
     AbiLayoutMismatch = "protocol.abi.layout_mismatch",
     /// The library was compiled so that its panics can not be contained.
     AbiPanicAbort = "protocol.abi.panic_abort",
+    /// A file of the access log can not be opened.
+    AccessLogCannotOpen = "network.access_log.cannot_open",
     /// The options do not satisfy the manifest's schema.
     ConfigInvalid = "protocol.config.invalid",
     /// The dynamic loader refused the library.
@@ -329,15 +331,20 @@ impl Style {
     }
 }
 
+/// Whether a character does something to a terminal or to the text around it.
+pub(crate) fn is_harmful(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// A foreign string made harmless for a terminal or a log line: control characters, and those that
 /// change the direction or the look of the text around them, as `\u{…}`.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
-        let hidden = matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-        if character.is_control() || hidden {
+        if is_harmful(character) {
             escaped.extend(character.escape_unicode());
         } else {
             escaped.push(character);

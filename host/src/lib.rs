@@ -10,3 +10,4 @@ pub mod loading;
 pub mod logging;
 pub mod platform;
 pub mod serving;
+pub mod systemd;

@@ -17,7 +17,7 @@ fn probed(test: &str) -> Option<Finished> {
 /// Each of these lines stands in the log.
 fn says(host: &Finished, lines: &[&str]) {
     for line in lines {
-        let line = format!("kuzzle::protocol: {line} protocol=probing");
+        let line = format!("kuzzle::protocol::probing: {line} protocol=probing");
         assert!(host.log.contains(&line), "{line:?} is not in the log:\n{}", host.log);
     }
 }

@@ -14,8 +14,8 @@ use super::{CommandError, EXIT_FAILURE, EXIT_OK, EXIT_REFUSED, StartOptions};
 use crate::config::{self, Config, Sources};
 use crate::diagnostics::{Diagnostic, Style};
 use crate::installation::{self, Status, Survey};
-use crate::serving::{self, Host, Outcome};
-use crate::{loading, logging, platform};
+use crate::serving::{self, AccessLog, Host, Outcome};
+use crate::{loading, logging, platform, systemd};
 
 /// Serves the enabled protocols below `home` until SIGTERM or SIGINT.
 ///
@@ -23,9 +23,10 @@ use crate::{loading, logging, platform};
 /// What keeps the process itself from serving; what is wrong with configuration and protocols is
 /// printed to standard error, and the status is 78.
 pub fn run(home: &Path, sources: &Sources, options: &StartOptions) -> Result<u8, CommandError> {
-    logging::init();
-    remove_stale(options.ready_file.as_deref())?;
     let (config, mut problems) = config::load_from(home, sources);
+    let app_logs = config.app_logs();
+    logging::init(app_logs.levels.clone(), app_logs.format);
+    remove_stale(options.ready_file.as_deref())?;
     let mut survey = installation::survey(home, &config);
     // Not those that only --strict makes errors of.
     let not_ready = problems.iter().chain(&survey.diagnostics).any(Diagnostic::is_error);
@@ -34,39 +35,101 @@ pub fn run(home: &Path, sources: &Sources, options: &StartOptions) -> Result<u8,
     }
     problems.append(&mut survey.diagnostics);
     survey.diagnostics = problems;
-    let style = Style::of(&std::io::stderr());
     let silent =
         survey.diagnostics.is_empty() && survey.entries.iter().all(|entry| entry.diagnostics.is_empty());
     if !silent {
-        let _ = write!(std::io::stderr(), "{}", report::text(&survey, style));
+        tell(app_logs.format, &report::Document::of(&survey), |style| report::text(&survey, style));
     }
     if not_ready || (survey.has_errors() && !options.failsafe) {
         return Ok(EXIT_REFUSED);
     }
+    let access_log = match AccessLog::open(config.access_logs()) {
+        Ok(access_log) => access_log,
+        Err(problem) => {
+            tell(app_logs.format, &problem, |style| problem.text(0, style));
+            return Ok(EXIT_REFUSED);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(|error| {
         CommandError::failure(
             format!("Could not prepare to wait for signals: {error}."),
             "Free some descriptors.",
         )
     })?;
-    runtime.block_on(serve(config, survey, options))
+    let reload = |host: &Host| reload(home, sources, host);
+    runtime.block_on(serve(config, survey, options, access_log, reload))
 }
 
-async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result<u8, CommandError> {
+/// Prints something wrong: for people, or as a JSON line if the log has these.
+fn tell(format: logging::Format, problem: &impl Serialize, text: impl FnOnce(Style) -> String) {
+    let mut stderr = std::io::stderr();
+    let _ = match format {
+        logging::Format::Text => write!(stderr, "{}", text(Style::of(&stderr))),
+        logging::Format::Json => {
+            writeln!(stderr, "{}", serde_json::to_string(problem).expect("texts and numbers are JSON"))
+        }
+    };
+}
+
+/// What SIGHUP asks for: the levels of the log as they are configured now, the access log's files
+/// opened anew.
+fn reload(home: &Path, sources: &Sources, host: &Host) {
+    systemd::reloading();
+    let (config, problems) = config::load_from(home, sources);
+    if let Some(problem) = problems.iter().find(|problem| problem.is_error()) {
+        tracing::error!(
+            id = %problem.id, problem = problem.message,
+            "the configuration is not read anew; correct it and send SIGHUP again, or see `kuzzle-host check`"
+        );
+    } else {
+        logging::set_levels(config.app_logs().levels.clone());
+        tracing::info!("the levels of the log are read anew");
+    }
+    if let Some(access_log) = host.access_log() {
+        access_log.reopen();
+    }
+    systemd::ready(&status(host));
+}
+
+/// What systemd shows of the host.
+fn status(host: &Host) -> String {
+    let serving: Vec<_> = host.describe_protocols().into_iter().map(|protocol| protocol.name).collect();
+    let serving = if serving.is_empty() { "no protocol".to_owned() } else { serving.join(", ") };
+    match host.left_out() {
+        [] => format!("Serving {serving}"),
+        left_out => format!("Serving {serving}; left out: {}", left_out.join(", ")),
+    }
+}
+
+async fn serve(
+    config: Config,
+    survey: Survey,
+    options: &StartOptions,
+    access_log: Option<AccessLog>,
+    reload: impl Fn(&Host),
+) -> Result<u8, CommandError> {
     let mut signals = Signals::new()?;
     platform::tell_fatal_signals(serving::current_call);
+    let mut hangups = Hangups::new()?;
     let settings = settings(&config);
     let max_request_size = settings.max_request_size;
     let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);
     let timeout = config.shutdown_timeout();
+    if let Some(access_log) = access_log {
+        host.log_accesses(access_log);
+    }
+    if config.stats().enabled {
+        host.take_statistics(config.stats().interval);
+    }
     let StartOptions { failsafe, strict, .. } = *options;
+    let format = config.app_logs().format;
 
     let (done, loaded) = oneshot::channel();
     std::thread::Builder::new()
         .name("kuzzle-loading".into())
         .spawn(move || {
             platform::block_termination_signals();
-            let _ = done.send(load(host, &config, &survey, Rules { failsafe, strict }));
+            let _ = done.send(load(host, &config, &survey, Rules { failsafe, strict, format }));
         })
         .map_err(|error| CommandError::failure(format!("Could not start a thread: {error}."), ""))?;
 
@@ -86,7 +149,14 @@ async fn serve(config: Config, survey: Survey, options: &StartOptions) -> Result
         let _ = writeln!(std::io::stderr(), "error: {error}");
         end(host, timeout, EXIT_FAILURE);
     }
-    let signal = signals.next().await;
+    systemd::ready(&status(host));
+    systemd::watch(host);
+    let signal = loop {
+        tokio::select! {
+            signal = signals.next() => break signal,
+            () = hangups.next() => reload(host),
+        }
+    };
     tracing::info!(signal, timeout_ms = timeout.as_millis() as u64, "shutting down");
     end(host, timeout, EXIT_OK)
 }
@@ -112,6 +182,7 @@ fn load(host: &'static Host, config: &Config, survey: &Survey, rules: Rules) -> 
     if !left_out.is_empty() {
         tracing::error!(protocols = left_out.join(", "), "FAILSAFE: serving WITHOUT these protocols");
     }
+    host.set_left_out(left_out);
     host.refresh_info();
     true
 }
@@ -121,14 +192,14 @@ fn load(host: &'static Host, config: &Config, survey: &Survey, rules: Rules) -> 
 struct Rules {
     failsafe: bool,
     strict: bool,
+    format: logging::Format,
 }
 
 impl Rules {
     /// Prints what is wrong. Whether the host must not serve because of it.
     fn refuse(self, problems: &[Diagnostic]) -> bool {
-        let style = Style::of(&std::io::stderr());
         for problem in problems {
-            let _ = write!(std::io::stderr(), "{}", problem.text(0, style));
+            tell(self.format, problem, |style| problem.text(0, style));
         }
         !self.failsafe && problems.iter().any(|problem| self.strict || problem.is_error())
     }
@@ -146,6 +217,8 @@ fn settings(config: &Config) -> Settings {
         subscription_conditions_count: size(limits.subscription_conditions_count),
         max_request_size: size(config.max_request_size()),
         config: config.masked().to_string(),
+        stats_enabled: config.stats().enabled,
+        stats_ttl: config.stats().ttl.as_secs(),
         ..Settings::default()
     }
 }
@@ -222,11 +295,15 @@ fn write_atomically(file: &Path, content: &[u8]) -> std::io::Result<()> {
     })
 }
 
+/// How long the last lines of the access log may take.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Shuts down and ends the process: without static destructors, under which threads of loaded
 /// libraries might still run.
 fn end(host: &'static Host, timeout: Duration, status: u8) -> ! {
     // Another signal ends the process at once.
     platform::default_termination_signals();
+    systemd::stopping();
     let status = match host.shut_down(timeout) {
         Outcome::Clean => status,
         Outcome::Late(waited_for) => {
@@ -234,6 +311,9 @@ fn end(host: &'static Host, timeout: Duration, status: u8) -> ! {
             if status == EXIT_OK { EXIT_FAILURE } else { status }
         }
     };
+    if host.access_log().is_some_and(|log| !log.flush(FLUSH_PATIENCE)) {
+        tracing::error!("the last lines of the access log could not be written in time");
+    }
     let _ = std::io::stderr().flush();
     platform::exit_now(status)
 }
@@ -276,5 +356,33 @@ impl Signals {
             let _ = tokio::signal::ctrl_c().await;
             "Ctrl-C"
         }
+    }
+}
+
+/// SIGHUP, or nothing where there is no such signal.
+struct Hangups {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    fn new() -> Result<Self, CommandError> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let hangup = signal(SignalKind::hangup()).map_err(|error| {
+                CommandError::failure(format!("Could not listen for signals: {error}."), "")
+            })?;
+            Ok(Self { hangup })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        self.hangup.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
     }
 }

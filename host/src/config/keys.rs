@@ -1,9 +1,11 @@
 //! The keys that there are, and what each may hold.
 //!
 //! Keys and defaults are Kuzzle's (`lib/config/default.config.ts`), beside the host's own:
-//! `server.host`, `server.shutdownTimeout`, `server.protocolTrust`.
+//! `server.host`, `server.shutdownTimeout`, `server.protocolTrust`, `server.appLogs.format`.
 
 use serde_json::{Value, json};
+
+use super::logs::FORMATS;
 
 /// What a key may hold. Null is absent.
 #[derive(Clone, Copy, Debug)]
@@ -28,11 +30,13 @@ pub(super) enum Kind {
     TextOrTexts,
     /// An array of objects.
     Objects,
+    /// A level of logging, or levels by target.
+    Levels,
     /// One of these strings.
     OneOf(&'static [&'static str]),
 }
 
-use Kind::{Any, Boolean, Free, Integer, Objects, OneOf, Section, Size, Text, TextOrTexts, Texts};
+use Kind::{Any, Boolean, Free, Integer, Levels, Objects, OneOf, Section, Size, Text, TextOrTexts, Texts};
 
 const MAX: u64 = u64::MAX;
 /// The longest time, in milliseconds or seconds.
@@ -71,10 +75,13 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("limits.subscriptionMinterms", Integer(0, MAX)),
     ("limits.subscriptionRooms", Integer(0, MAX)),
     ("server", Section),
-    ("server.appLogs", Any),
+    ("server.appLogs", Section),
+    ("server.appLogs.format", OneOf(&["text", "json"])),
+    ("server.appLogs.level", Levels),
+    ("server.appLogs.targets", Objects),
     ("server.host", Text),
     ("server.logs", Section),
-    ("server.logs.accessLogFormat", OneOf(&["combined", "logstash"])),
+    ("server.logs.accessLogFormat", OneOf(FORMATS)),
     ("server.logs.accessLogIpOffset", Integer(0, TIME)),
     ("server.logs.transports", Objects),
     ("server.maxRequestSize", Size),
@@ -109,6 +116,12 @@ pub(super) fn defaults() -> Value {
             "maxRequestSize": "1MB",
             "strictSdkVersion": true,
             "shutdownTimeout": 5000,
+            "appLogs": { "level": "info", "format": "text", "targets": [{ "preset": "stderr" }] },
+            "logs": {
+                "transports": [{ "transport": "console", "silent": true }],
+                "accessLogFormat": "combined",
+                "accessLogIpOffset": 0,
+            },
             "protocols": {},
         },
         "http": {

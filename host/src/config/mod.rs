@@ -9,7 +9,8 @@ mod excerpt;
 mod file;
 mod keys;
 mod layers;
-mod secrets;
+mod logs;
+pub(crate) mod secrets;
 mod sources;
 mod typed;
 
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 use crate::diagnostics::{Diagnostic, Id};
 use layers::Layer;
 pub use layers::Origin;
+pub use logs::{AccessLogFormat, AccessLogOutput, AccessLogs, AppLogs};
 pub use sources::Sources;
 use typed::Checker;
 
@@ -43,6 +45,17 @@ pub struct Limits {
     pub subscription_conditions_count: u64,
 }
 
+/// Statistics of the API: the section `stats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Whether frames are taken.
+    pub enabled: bool,
+    /// How long a frame is kept.
+    pub ttl: Duration,
+    /// The time between two frames.
+    pub interval: Duration,
+}
+
 /// The configuration with all layers merged; every key that the host uses has been checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -54,6 +67,9 @@ pub struct Config {
     limits: Limits,
     max_request_size: u64,
     trust_roots: Vec<PathBuf>,
+    stats: Stats,
+    access_logs: AccessLogs,
+    app_logs: AppLogs,
     layers: Arc<[Layer]>,
 }
 
@@ -93,6 +109,21 @@ impl Config {
     /// `server.maxRequestSize`, in bytes.
     pub fn max_request_size(&self) -> u64 {
         self.max_request_size
+    }
+
+    /// The section `stats`.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// The section `server.logs`.
+    pub fn access_logs(&self) -> &AccessLogs {
+        &self.access_logs
+    }
+
+    /// The section `server.appLogs`.
+    pub fn app_logs(&self) -> &AppLogs {
+        &self.app_logs
     }
 
     /// `server.protocolTrust.roots`: folders that protocols may lie in beside the installation.
@@ -261,7 +292,9 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
     for layer in &layers {
         layers::merge(&mut root, &layer.value);
     }
-    let checker = Checker::new(&root, &layers);
+    let mut checker = Checker::new(&root, &layers);
+    let (access_logs, app_logs) = (logs::access_logs(&mut checker, home), logs::app_logs(&mut checker));
+    let seconds = |key: &str| Duration::from_secs(checker.integer(key));
     let milliseconds = |key: &str| Duration::from_millis(checker.integer(key));
     let config = Config {
         host: checker.text("server.host"),
@@ -281,6 +314,13 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
             .into_iter()
             .map(|root| home.join(root))
             .collect(),
+        stats: Stats {
+            enabled: checker.boolean("stats.enabled"),
+            ttl: seconds("stats.ttl"),
+            interval: seconds("stats.statsInterval"),
+        },
+        access_logs,
+        app_logs,
         root: Value::Null,
         layers: Arc::from([]),
     };

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 /// What is printed in place of a secret.
-pub(super) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Whether a key of this name holds a secret, as far as its name tells.
-pub(super) fn is_secret(key: &str) -> bool {
+pub(crate) fn is_secret(key: &str) -> bool {
     const PARTS: [&str; 8] =
         ["password", "passwd", "passphrase", "secret", "token", "credential", "jwt", "authorization"];
     const WORDS: [&str; 8] = ["pass", "pwd", "auth", "salt", "seed", "pin", "apikey", "hmac"];
@@ -35,7 +35,7 @@ fn words(name: &str) -> impl Iterator<Item = String> {
 
 /// The value of `key` without secrets: what stands below a key that looks like one is masked, except
 /// `null`, `true` and `false`.
-pub(super) fn masked(key: &str, value: &Value) -> Value {
+pub(crate) fn masked(key: &str, value: &Value) -> Value {
     mask(is_secret(key), value)
 }
 
@@ -55,7 +55,7 @@ fn mask(secret: bool, value: &Value) -> Value {
 }
 
 /// A text without the user and the password of the addresses in it: `redis://***@host`.
-pub(super) fn without_credentials(text: &str) -> String {
+pub(crate) fn without_credentials(text: &str) -> String {
     let mut rest = text;
     let mut masked = String::with_capacity(text.len());
     while let Some(scheme) = rest.find("://") {

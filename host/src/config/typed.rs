@@ -1,13 +1,14 @@
 //! Typed access to the merged values: every key that the host uses is checked here, and an error
 //! names the source of the value, never the value itself where it could be a secret.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::keys::{self, KEYS, Kind};
 use super::layers::{self, Layer, Origin, find};
 use super::type_name;
 use crate::diagnostics::{Diagnostic, Id};
 use crate::installation::nearest;
+use crate::logging::{EXPECTED, Levels};
 
 /// How many unknown keys are told, each.
 const MAX_UNKNOWN: usize = 50;
@@ -58,6 +59,29 @@ impl<'a> Checker<'a> {
     pub(super) fn texts(&self, key: &str) -> Vec<String> {
         let items = self.value(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Whether a known key is true, or its default.
+    pub(super) fn boolean(&self, key: &str) -> bool {
+        self.value(key).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// The objects at a known key, or its default.
+    pub(super) fn objects(&self, key: &str) -> Vec<&'a Map<String, Value>> {
+        let items = self.value(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        items.iter().filter_map(Value::as_object).collect()
+    }
+
+    /// What to tell of something wrong at a known key: the message ends with the source of the value.
+    pub(super) fn refused(&self, id: Id, key: &str, wrong: &str, help: String) -> Diagnostic {
+        let path: Vec<&str> = key.split('.').collect();
+        let (file, place) = layers::place(self.layers, &path).unwrap_or_default();
+        Diagnostic::error(id, file, format!("The configuration's {wrong} ({place})."), help)
+    }
+
+    /// Tells something wrong that another check has found.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
     }
 
     /// The value at a known key if it is right, else its default.
@@ -192,6 +216,13 @@ fn fits(kind: Kind, value: &Value) -> Result<(), Misfit> {
         Kind::OneOf(texts) => {
             let expected = texts.iter().map(|text| format!("\"{text}\"")).collect::<Vec<_>>().join(" or ");
             (value.as_str().is_some_and(|value| texts.contains(&value)), expected)
+        }
+        Kind::Levels => {
+            return match value.as_str().map(str::parse::<Levels>) {
+                Some(Ok(_)) => Ok(()),
+                Some(Err(found)) => Err((Id::ConfigurationInvalidType, EXPECTED.to_owned(), found)),
+                None => Err((Id::ConfigurationInvalidType, EXPECTED.to_owned(), told(value))),
+            };
         }
         Kind::Section | Kind::Free => (value.is_object(), "an object".to_owned()),
         Kind::Text => (is_text(value), "a non-empty string".to_owned()),

@@ -8,7 +8,7 @@ use std::{fs, io};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
-/// Blocks SIGTERM and SIGINT on the calling thread, and on the threads that it makes from now on:
+/// Blocks SIGTERM, SIGINT and SIGHUP on the calling thread, and on the threads that it makes from now on:
 /// only the main thread shall be interrupted by them.
 pub fn block_termination_signals() {
     // SAFETY: the set is initialised by sigemptyset before it is read, and lives across the calls.
@@ -17,6 +17,7 @@ pub fn block_termination_signals() {
         libc::sigemptyset(&mut set);
         libc::sigaddset(&mut set, libc::SIGTERM);
         libc::sigaddset(&mut set, libc::SIGINT);
+        libc::sigaddset(&mut set, libc::SIGHUP);
         libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::abi::{Completion, Failure};
+use super::access_log::Record;
 use super::calls;
 use super::connections::{Connection, Handle};
 use super::outbox::{Answer, Outbox};
@@ -95,6 +96,7 @@ pub(crate) fn new_connection(
             Failure::new(raw::KUZZLE_LIMIT, "the host serves as many connections as it can")
         })?;
     host.kernel.add_connection(connection.handle.id());
+    host.kernel.statistics().connected(connection.label());
     if serving(protocol).is_err() || host.is_shutting_down() {
         // Since a moment ago: nobody may have seen the connection to remove or disconnect it.
         host.connections.remove(connection.handle, protocol);
@@ -146,23 +148,26 @@ pub(crate) fn execute(
         headers: &info.headers,
     };
 
+    let access = host.access_log().map(|_| Record::new(protocol, connection.as_ref(), info));
     let mut turn = Turn::inside(protocol);
     let response = if info.document.len() > host.max_request_size {
         host.kernel.oversized(None)
     } else {
-        let request = Request::parse(&info.document).map_err(refused)?;
+        let request = Request::parse(&info.document).map_err(|invalid| refused(protocol, invalid))?;
         host.kernel.execute(&request, &caller, &mut turn)
     };
     let join = turn.take_join();
     turn.deliver();
     match connection {
-        Some(connection) => turn.complete(&connection, Answer { completion, response, join }),
-        None => turn.complete_with(protocol, completion, &response),
+        Some(connection) => turn.complete(&connection, Answer { completion, response, join, access }),
+        None => turn.complete_with(protocol, completion, &response, access),
     }
     Ok(())
 }
 
-fn refused(invalid: InvalidRequest) -> Failure {
+/// The protocol answers these itself, and has them logged.
+fn refused(protocol: &Protocol, invalid: InvalidRequest) -> Failure {
+    protocol.counters.answered(invalid.to_error().status);
     match invalid {
         InvalidRequest::Json { message } => Failure::new(raw::KUZZLE_INVALID_JSON, message),
         InvalidRequest::Request { message, request_id, .. } => {
@@ -172,11 +177,11 @@ fn refused(invalid: InvalidRequest) -> Failure {
 }
 
 /// Tells of an answer that did not come from `execute`.
-pub(crate) fn log_access(protocol: &Protocol, request: &RequestInfo<'_>, status: u32, size: u64) {
-    tracing::debug!(
-        target: "kuzzle::access", protocol = %protocol.name, method = escape(request.method),
-        url = escape(request.url), status, size
-    );
+pub(crate) fn log_access(protocol: &'static Protocol, request: &RequestInfo<'_>, status: u32, size: u64) {
+    if let Some(log) = protocol.host.access_log() {
+        let connection = protocol.host.connections.get(Handle(request.connection), protocol);
+        log.answered_by_protocol(Record::new(protocol, connection.as_ref(), request), status, size);
+    }
 }
 
 /// Remembers an address that a protocol has bound.
@@ -199,33 +204,8 @@ pub(crate) fn report_listener(protocol: &Protocol, transport: &str, address: &st
 
 /// Writes a line of a protocol to the log: one line, whatever clients have made it say.
 pub(crate) fn log(protocol: &Protocol, level: u32, topic: &str, message: &str) {
-    let (topic, message) = (escape(topic), escape(message));
-    macro_rules! line {
-        ($level:ident) => {
-            if topic.is_empty() {
-                tracing::$level!(target: "kuzzle::protocol", protocol = %protocol.name, "{message}")
-            } else {
-                tracing::$level!(target: "kuzzle::protocol", protocol = %protocol.name, topic, "{message}")
-            }
-        };
-    }
-    match level {
-        raw::KUZZLE_LOG_ERROR => line!(error),
-        raw::KUZZLE_LOG_WARN => line!(warn),
-        raw::KUZZLE_LOG_INFO => line!(info),
-        raw::KUZZLE_LOG_DEBUG => line!(debug),
-        _ => line!(trace),
-    }
-}
-
-/// Whether a line of that level would be written.
-pub(crate) fn log_enabled(level: u32) -> bool {
-    match level {
-        raw::KUZZLE_LOG_ERROR => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::ERROR),
-        raw::KUZZLE_LOG_WARN => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::WARN),
-        raw::KUZZLE_LOG_INFO => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::INFO),
-        raw::KUZZLE_LOG_DEBUG => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::DEBUG),
-        _ => tracing::enabled!(target: "kuzzle::protocol", tracing::Level::TRACE),
+    if protocol.log.is_enabled(level) {
+        protocol.log.write(level, &protocol.name, &escape(topic), &escape(message));
     }
 }
 

@@ -6,10 +6,12 @@
 //! on their own (`queue`). No lock is held across a call into a protocol.
 
 pub mod abi;
+mod access_log;
 mod calls;
 mod connections;
 mod counters;
 mod entry_point;
+mod health;
 mod outbox;
 mod protocol;
 mod queue;
@@ -27,10 +29,12 @@ mod watchdog;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use kuzzle_kernel::{Kernel, ProtocolInfo};
+use kuzzle_kernel::{Environment, Kernel, ProtocolInfo, SystemEnvironment};
 use parking_lot::Mutex;
 
+pub use access_log::AccessLog;
 pub(crate) use calls::Call;
 pub use calls::Function;
 pub(crate) use calls::current as current_call;
@@ -58,6 +62,8 @@ pub struct Host {
     /// Clients are being disconnected: no more broadcasts.
     closing: AtomicBool,
     describing: Mutex<()>,
+    access_log: OnceLock<AccessLog>,
+    left_out: OnceLock<Vec<String>>,
 }
 
 impl Host {
@@ -75,7 +81,10 @@ impl Host {
             shutting_down: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             describing: Mutex::new(()),
+            access_log: OnceLock::new(),
+            left_out: OnceLock::new(),
         }));
+        host.kernel.set_protocol_watch(Box::new(host));
         spawn("kuzzle-reaper", || host.reaper.serve());
         host
     }
@@ -94,6 +103,40 @@ impl Host {
     /// The registered protocols, in the order of loading.
     pub fn protocols(&self) -> &[&'static Protocol] {
         self.protocols.get().map_or(&[], |protocols| protocols)
+    }
+
+    /// From now on requests are logged. Only the first call counts.
+    pub fn log_accesses(&'static self, log: AccessLog) {
+        if self.access_log.set(log).is_ok()
+            && let Some(log) = self.access_log()
+        {
+            spawn("kuzzle-access-log", || log.write());
+        }
+    }
+
+    /// Where requests are logged; `None`: nowhere.
+    pub fn access_log(&self) -> Option<&AccessLog> {
+        self.access_log.get()
+    }
+
+    /// Has a frame of statistics taken at this interval, for ever.
+    pub fn take_statistics(&'static self, interval: Duration) {
+        spawn("kuzzle-statistics", move || {
+            loop {
+                thread::sleep(interval);
+                self.kernel.statistics().store_frame(SystemEnvironment.now_ms());
+            }
+        });
+    }
+
+    /// Sets, once, which protocols ought to serve and do not: those that `--failsafe` left out.
+    pub fn set_left_out(&self, names: Vec<String>) {
+        let _ = self.left_out.set(names);
+    }
+
+    /// The protocols that ought to serve and do not.
+    pub fn left_out(&self) -> &[String] {
+        self.left_out.get().map_or(&[], Vec::as_slice)
     }
 
     /// Lets protocols declare connections: every `init` has succeeded.

@@ -12,6 +12,7 @@ use kuzzle_kernel::{Channel, Payload, Response};
 use parking_lot::Mutex;
 
 use super::abi::Completion;
+use super::access_log::Record;
 
 /// Entries of one connection that may wait; above it the connection is disconnected.
 pub(crate) const BOUND: usize = 65_536;
@@ -57,6 +58,8 @@ pub(crate) struct Answer {
     pub response: Response,
     /// The join that the protocol has to accept before the response is true.
     pub join: Option<Ticket>,
+    /// What is logged of the request, if requests are logged.
+    pub access: Option<Box<Record>>,
 }
 
 /// How far a connection has come.

@@ -21,6 +21,7 @@ use super::shutdown::wait;
 use crate::installation::OnPanic;
 
 pub use super::abi::Failure;
+use crate::logging::ProtocolLog;
 
 /// A protocol gets this long for its `shutdown` even if the deadline is nearer.
 pub(crate) const LEAST: Duration = Duration::from_millis(100);
@@ -39,6 +40,19 @@ pub enum State {
     Suspended,
     /// `shutdown` has been called, or is about to be.
     Shutdown,
+}
+
+impl State {
+    /// Its name in metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Initialised => "initialised",
+            Self::Stopped => "stopped",
+            Self::Suspended => "suspended",
+            Self::Shutdown => "shutdown",
+        }
+    }
 }
 
 /// Facts about a protocol that do not change.
@@ -81,6 +95,7 @@ pub struct Protocol {
     listeners: Mutex<Vec<Listener>>,
     /// What was counted since the start.
     pub counters: Counters,
+    pub(crate) log: ProtocolLog,
 }
 
 impl Protocol {
@@ -94,6 +109,7 @@ impl Protocol {
         let protocol: &'static Protocol = Box::leak(Box::new(Protocol {
             index,
             name: description.name.clone(),
+            log: ProtocolLog::new(&description.name),
             host,
             description,
             functions,

@@ -13,6 +13,7 @@ use kuzzle_kernel::{Channel, ConnectionId, Outbound, Payload, Response};
 
 use super::Host;
 use super::abi::Completion;
+use super::access_log::Record;
 use super::connections::{Connection, Handle};
 use super::outbox::{Answer, Appended, BATCH, Delivery, DisconnectReason, Entry, Ticket};
 use super::protocol::{Protocol, State};
@@ -134,6 +135,7 @@ impl Turn {
 
     /// Ends a connection on the host's side: its handle is stale already.
     pub(crate) fn removed(&mut self, connection: &Arc<Connection>) {
+        self.host.kernel.statistics().disconnected(connection.label());
         connection.outbox.close();
         self.host.kernel.remove_connection(connection.handle.id(), self);
     }
@@ -194,7 +196,7 @@ impl Turn {
     }
 
     fn answer(&mut self, connection: &Arc<Connection>, answer: Answer, delivery: Delivery) {
-        let Answer { completion, mut response, join } = answer;
+        let Answer { completion, mut response, join, access } = answer;
         if delivery == Delivery::Dropped {
             response = self.host.kernel.dropped(None, &response.request_id);
         } else if let (Some(pending), Some(ticket)) = (response.pending_join.take(), join)
@@ -202,7 +204,7 @@ impl Turn {
         {
             response = *pending.refused;
         }
-        self.complete_with(connection.protocol, completion, &response);
+        self.complete_with(connection.protocol, completion, &response, access);
     }
 
     /// Makes the call. A protocol that is shut down is called on its own threads only: those its
@@ -212,8 +214,13 @@ impl Turn {
         protocol: &'static Protocol,
         completion: Completion,
         response: &Response,
+        access: Option<Box<Record>>,
     ) {
         if protocol.state() != State::Shutdown || matches!(self.place, Where::Inside(_)) {
+            protocol.counters.answered(response.status);
+            if let (Some(access), Some(log)) = (access, self.host.access_log()) {
+                log.answered(access, response);
+            }
             protocol.complete(completion, response);
         }
     }

@@ -363,8 +363,9 @@ unsafe extern "C" fn log(this: *const kuzzle_context, level: u32, target: kuzzle
     });
 }
 
-unsafe extern "C" fn log_enabled(_this: *const kuzzle_context, level: u32, _target: kuzzle_str) -> u8 {
-    answer(0, || Ok(u8::from(entry_point::log_enabled(level))))
+unsafe extern "C" fn log_enabled(this: *const kuzzle_context, level: u32, _target: kuzzle_str) -> u8 {
+    // SAFETY: the ABI: the table that was given to `init`.
+    answer(0, || Ok(u8::from(unsafe { of_context(this) }?.log.is_enabled(level))))
 }
 
 /// Looks an option up and writes it.
