@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 
+mod access_log;
 mod api;
 mod commands;
 mod containment;
@@ -11,9 +12,12 @@ mod hangs;
 mod host_functions;
 mod hostile;
 mod lifecycle;
+mod logs;
+mod metrics;
 #[path = "../../protocol-abi/tests/support/patched.rs"]
 mod patched;
 mod refusals;
 mod samples;
 mod serving;
 mod shutdown;
+mod systemd;

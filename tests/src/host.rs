@@ -118,6 +118,11 @@ impl Host {
         Finished { took: spawned.elapsed(), ..host.wait() }
     }
 
+    /// Starts a host whose log is only what its configuration says.
+    pub fn spawn_configured(installation: &Installation) -> Self {
+        Self::spawn_with(installation, |command| command.env_remove("KUZZLE_LOG"))
+    }
+
     /// Starts a host and waits until all protocols serve.
     pub fn start(installation: &Installation) -> Self {
         let mut host = Self::spawn(installation, &[]);

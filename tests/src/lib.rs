@@ -18,10 +18,22 @@ pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};
 pub use installation::Installation;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything that a test waits for may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until there is something.
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "in vain: waited for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
 
 /// A file of the repository, as text.
 pub fn source(path: &str) -> String {

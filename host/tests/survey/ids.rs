@@ -118,6 +118,7 @@ const LOADED: &[(Id, &str, &str)] = &[
     (Id::RuntimeInitFailed, "lifecycle.rs", "an_init_that_fails_refuses_to_start_and_its_reason_is_shown"),
     (Id::RuntimeInitTimeout, "lifecycle.rs", "an_init_that_hangs_refuses_to_start_in_bounded_time"),
     (Id::RuntimeInitPanicked, "lifecycle.rs", "an_init_that_panics_refuses_to_start"),
+    (Id::AccessLogCannotOpen, "access_log.rs", "a_file_that_can_not_be_opened_refuses_to_start"),
     (Id::RuntimeStartFailed, "lifecycle.rs", "a_start_that_fails_refuses_to_start_and_its_reason_is_shown"),
 ];
 
