@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use kuzzle_host::config::{AccessLogFormat, AccessLogOutput, AccessLogs};
 use kuzzle_host::installation::OnPanic;
 use kuzzle_host::loading;
 use kuzzle_host::serving::abi::Functions;
-use kuzzle_host::serving::{Description, Host, Protocol};
+use kuzzle_host::serving::{AccessLog, Description, Host, Protocol};
 use kuzzle_kernel::{Caller, Discard, Kernel, Request, Settings, SystemEnvironment};
 use kuzzle_protocol_abi::raw::*;
 
@@ -190,6 +191,14 @@ fn boundary(criterion: &mut Criterion) {
         bencher.iter(|| execute(connection, black_box(PUBLISH)));
     });
     group.finish();
+
+    // The last one, as there is no way back: mostly lines that are dropped, no thread writes as fast.
+    let output = AccessLogOutput { file: Some("/dev/null".into()), format: AccessLogFormat::Combined };
+    let settings = AccessLogs { outputs: vec![output], ip_offset: 0 };
+    host.log_accesses(AccessLog::open(&settings).expect("it can be opened").expect("there is an output"));
+    criterion.bench_function("execute server:now/abi, connection, access log", |bencher| {
+        bencher.iter(|| execute(connection, black_box(NOW)));
+    });
     assert!(ANSWERS.load(Ordering::Relaxed) > 0);
 }
 

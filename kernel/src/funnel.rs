@@ -58,7 +58,7 @@ pub(crate) struct Outcome {
     /// The channel that the connection is to enter before it gets the result.
     pub(crate) join: Option<Channel>,
     /// Why the answer is a failure, result or not.
-    pub(crate) error: Option<KuzzleError>,
+    pub(crate) error: Option<Box<KuzzleError>>,
 }
 
 impl Outcome {

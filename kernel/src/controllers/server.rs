@@ -106,7 +106,7 @@ pub(super) fn health_check(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Res
     let ill: Vec<&str> = protocols.iter().filter(|(_, serves)| !serves).map(|(name, _)| &**name).collect();
     let error = (!ill.is_empty()).then(|| {
         let what = format!("protocol {} does not serve", ill.join(", "));
-        KuzzleError::new("core.fatal.service_unavailable", &[&what])
+        Box::new(KuzzleError::new("core.fatal.service_unavailable", &[&what]))
     });
     let colour = |well: bool| if well { GREEN } else { "red" };
     let protocols: Map<String, Value> =
