@@ -137,16 +137,16 @@ impl AccessLog {
         record.status = u32::from(response.status);
         record.size = response.content.as_bytes().len() as u64;
         record.failure = (response.status >= 400).then(|| response.content.clone());
-        self.push(record);
+        self.push(*record);
     }
 
     /// Logs a request that its protocol has answered by itself.
     pub(crate) fn answered_by_protocol(&self, mut record: Box<Record>, status: u32, size: u64) {
         (record.status, record.size) = (status, size);
-        self.push(record);
+        self.push(*record);
     }
 
-    fn push(&self, record: Box<Record>) {
+    fn push(&self, record: Record) {
         let weight = record.weight();
         let mut queue = self.queue.lock();
         if queue.records.len() >= MOST_LINES || queue.bytes + weight > MOST_BYTES {
@@ -154,7 +154,7 @@ impl AccessLog {
             return;
         }
         queue.bytes += weight;
-        queue.records.push(*record);
+        queue.records.push(record);
         if queue.records.len() == 1 {
             self.work.notify_one();
         }

@@ -1,9 +1,11 @@
 //! The lines of the access log. What comes from clients can neither break a line nor end a field
 //! early, and secrets are left out.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::Record;
@@ -93,8 +95,10 @@ impl Record {
         push_plain_json(out, &line.to_string());
     }
 
+    /// The request's members, whatever they hold: the kernel executes requests with members that it
+    /// does not look at, and so must not be hidden by them.
     fn request(&self) -> Option<Map<String, Value>> {
-        serde_json::from_slice(&self.document).ok()
+        serde_json::Deserializer::from_slice(&self.document).deserialize_map(Members).ok()
     }
 
     fn ip(&self, offset: usize) -> &str {
@@ -159,6 +163,30 @@ impl Record {
     fn all_headers(&self) -> impl Iterator<Item = (&str, &str)> {
         let connection = self.connection.as_ref().map_or(&[][..], |connection| &connection.headers);
         connection.iter().chain(&self.headers).map(|(name, value)| (&**name, &**value))
+    }
+}
+
+/// Reads an object of which not every member can be read.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        while let Some((name, value)) = object.next_entry::<&RawValue, &RawValue>()? {
+            // Half a surrogate pair, or a number that no computer has.
+            let unreadable =
+                |_| Value::String(format!("({} bytes that can not be shown)", value.get().len()));
+            if let Ok(name) = serde_json::from_str(name.get()) {
+                members.insert(name, serde_json::from_str(value.get()).unwrap_or_else(unreadable));
+            }
+        }
+        Ok(members)
     }
 }
 
@@ -446,6 +474,22 @@ mod tests {
             r#"1.1.1.1\u{20}-\u{20}x\u{a} - (anonymous) [14/Nov/2023:22:13:20 +0000] "GET\u{20}/\u{a} /a\" 200 1\u{a}1.2.3.4/\\\"\u{1b}[2J?x y=\u{202e}\u{d} WEBSOCKET" 200 42 "\\" "\" \"\u{a}\u{9b}2J""#
         );
         assert_eq!(json_of(&record)["request"]["x y"], "\u{202e}\r");
+    }
+
+    #[test]
+    fn no_request_can_hide_itself() {
+        for hiding in [r#""x":1e999"#, r#""x":"\ud800""#, r#""\ud800":1"#, r#""body":{"password":"a\ud800"}"#]
+        {
+            let document = format!(r#"{{"controller":"server","action":"now",{hiding}}}"#);
+            assert!(
+                kuzzle_kernel::Request::parse(document.as_bytes()).is_ok(),
+                "the kernel would execute it"
+            );
+            let record = record(None, &request(&document));
+            let line = combined(&record);
+            assert!(line.contains("(anonymous)") && line.contains("DO /server/now"), "{line}");
+            assert_eq!(json_of(&record)["request"]["action"], "now");
+        }
     }
 
     #[test]
