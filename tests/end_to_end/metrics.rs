@@ -35,9 +35,10 @@ fn metrics_count_what_happens_in_each_protocol() {
     for protocol in ["line", "udp"] {
         let protocol = &protocols[protocol];
         assert_eq!((&protocol["suspended"], &protocol["state"]), (&json!(false), &json!("initialised")));
-        for count in ["connections", "dropped", "panics", "slowCalls"] {
-            assert!(protocol[count].is_u64(), "{count}: {protocol}");
+        for (count, expected) in [("connections", 1), ("dropped", 0), ("panics", 0)] {
+            assert_eq!(protocol[count], expected, "{count}: {protocol}");
         }
+        assert!(protocol["slowCalls"].is_u64(), "{protocol}");
     }
     drop(line);
     wait_for("the client to be gone", || {
@@ -140,6 +141,7 @@ fn a_protocol_that_was_stopped_makes_the_host_ill() {
     }));
     wait_for("the host to be ill", || is_ill(&server(&mut udp, "healthCheck"), "panicky").then_some(()));
     let metrics = server(&mut udp, "metrics")["result"]["protocols"]["panicky"].take();
-    assert_eq!(metrics["panics"], 1, "{metrics}");
+    // A call that was running already may answer that the protocol has panicked too.
+    assert!(metrics["panics"].as_u64() >= Some(1), "{metrics}");
     assert_ne!(metrics["state"], "initialised");
 }

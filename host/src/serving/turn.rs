@@ -216,7 +216,9 @@ impl Turn {
         response: &Response,
         access: Option<Box<Record>>,
     ) {
-        if protocol.state() != State::Shutdown || matches!(self.place, Where::Inside(_)) {
+        let state = protocol.state();
+        if state != State::Suspended && (state != State::Shutdown || matches!(self.place, Where::Inside(_))) {
+            // Before: whoever has the answer shall find it counted.
             protocol.counters.answered(response.status);
             if let (Some(access), Some(log)) = (access, self.host.access_log()) {
                 log.answered(access, response);
