@@ -206,6 +206,43 @@ mod tests {
         }
     }
 
+    /// What is written while `run` runs.
+    fn written(levels: &str, run: impl FnOnce()) -> String {
+        static WRITTEN: parking_lot::Mutex<Vec<u8>> = parking_lot::Mutex::new(Vec::new());
+        struct Writer;
+        impl std::io::Write for Writer {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                WRITTEN.lock().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = tracing_subscriber::fmt::layer().with_writer(|| Writer).with_ansi(false).without_time();
+        let levels: Levels = levels.parse().unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(levels.0).with(lines), run);
+        String::from_utf8(std::mem::take(&mut WRITTEN.lock())).unwrap()
+    }
+
+    #[test]
+    fn a_protocol_is_told_what_would_be_written_and_just_that_is() {
+        let (udp, line) = (ProtocolLog::new("udp"), ProtocolLog::new("line"));
+        let text = written("warn,kuzzle::protocol::udp=debug", || {
+            let enabled = |log: &ProtocolLog| [0, 1, 2, 3, 4, 99].map(|level| log.is_enabled(level));
+            assert_eq!(enabled(&udp), [true, true, true, true, false, false]);
+            assert_eq!(enabled(&line), [true, true, false, false, false, false]);
+            udp.write(3, "udp", "topic", "said");
+            line.write(0, "line", "", "{braces} \"quotes\"");
+        });
+        assert_eq!(
+            text,
+            "DEBUG kuzzle::protocol::udp: said protocol=udp topic=\"topic\"\n\
+             ERROR kuzzle::protocol::line: {braces} \"quotes\" protocol=line\n"
+        );
+        assert_eq!(written("off", || assert!(!udp.is_enabled(0))), "");
+    }
+
     #[test]
     fn lines_of_a_protocol_have_its_own_target() {
         let log = ProtocolLog::new("a b/c");

@@ -125,6 +125,32 @@ fn a_protocol_that_was_left_out_makes_the_host_ill() {
 }
 
 #[test]
+fn a_protocol_that_hangs_makes_the_host_ill() {
+    let installation = Installation::new();
+    installation.udp();
+    installation
+        .rust("panicky", "kuzzle_fixture_panicky")
+        .options("panicky", &json!({ "hangIn": "broadcast" }));
+    let mut host = Host::start(&installation);
+    let mut udp = UdpClient::connect(host.address("udp"));
+    let publish = json!({
+        "controller": "realtime", "action": "publish", "index": "i", "collection": "c", "body": {}
+    });
+    UdpClient::connect(host.address("panicky")).subscribe("i", "c");
+    // Somebody still listens when the clients of the protocol that hangs are cut off.
+    UdpClient::connect(host.address("udp")).subscribe("i", "c");
+    udp.request(&publish);
+    wait_for("the host to be ill", || is_ill(&server(&mut udp, "healthCheck"), "panicky").then_some(()));
+    udp.request(&publish);
+    let metrics = server(&mut udp, "metrics")["result"]["protocols"]["panicky"].take();
+    assert_eq!(
+        (&metrics["suspended"], &metrics["state"], &metrics["slowCalls"]),
+        (&json!(true), &json!("suspended"), &json!(1))
+    );
+    assert!(metrics["dropped"].as_u64() >= Some(1), "{metrics}");
+}
+
+#[test]
 fn a_protocol_that_was_stopped_makes_the_host_ill() {
     let installation = Installation::new();
     installation.udp();

@@ -288,3 +288,81 @@ fn cannot_open(path: &Path, error: &io::Error) -> Diagnostic {
         "Give a file in \"server.logs.transports\" that the host may write, in a folder that exists.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::fs;
+
+    use super::*;
+    use crate::config::AccessLogOutput;
+    use crate::serving::testing;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn record(protocol: &'static Protocol, url: &str, document: &[u8]) -> Box<Record> {
+        let document = Cow::Borrowed(document);
+        let request =
+            RequestInfo { connection: 0, document, label: "", headers: Vec::new(), method: "GET", url };
+        Record::new(protocol, None, &request)
+    }
+
+    /// A log in a file, and the file; nobody writes yet.
+    fn log(folder: &Path) -> (&'static AccessLog, PathBuf) {
+        let file = folder.join("log");
+        let output = AccessLogOutput { file: Some(file.clone()), format: AccessLogFormat::Combined };
+        let log = AccessLog::open(&AccessLogs { outputs: vec![output], ip_offset: 0 }).unwrap();
+        (Box::leak(Box::new(log.expect("there is an output"))), file)
+    }
+
+    fn begin(log: &'static AccessLog) {
+        std::thread::spawn(|| log.write());
+        assert!(log.flush(PATIENCE));
+    }
+
+    #[test]
+    fn without_outputs_there_is_no_log() {
+        assert!(AccessLog::open(&AccessLogs::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn lines_that_are_too_many_are_dropped_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, file) = log(folder.path());
+        let protocol = testing::protocol("p");
+        for number in 0..MOST_LINES + 10 {
+            log.answered_by_protocol(record(protocol, &format!("/{number}"), b""), 200, 1);
+        }
+        assert!(!log.flush(Duration::ZERO), "nobody has written them");
+        begin(log);
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(text.lines().count(), MOST_LINES);
+        for (number, line) in text.lines().enumerate() {
+            assert!(line.contains(&format!("\"GET /{number} P\" 200 1 - -")), "in order: {line}");
+        }
+        assert_eq!(log.queue.lock().dropped_in_all, 10);
+        log.answered_by_protocol(record(protocol, "/again", b""), 200, 1);
+        assert!(log.flush(PATIENCE));
+        assert!(fs::read_to_string(&file).unwrap().contains("/again"));
+    }
+
+    #[test]
+    fn requests_that_are_too_large_in_all_are_dropped_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, file) = log(folder.path());
+        let protocol = testing::protocol("p");
+        let document = vec![b' '; 1 << 20];
+        for _ in 0..20 {
+            log.answered_by_protocol(record(protocol, "/large", &document), 200, 1);
+        }
+        begin(log);
+        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 15);
+        assert_eq!(log.queue.lock().dropped_in_all, 5);
+    }
+
+    #[test]
+    fn a_document_that_is_too_large_to_be_a_request_is_not_kept() {
+        let protocol = testing::protocol("p");
+        assert!(record(protocol, "", &vec![b' '; (1 << 20) + 1]).document.is_empty());
+    }
+}

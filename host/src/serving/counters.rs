@@ -65,3 +65,30 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::serving::testing;
+
+    #[test]
+    fn requests_are_counted_by_status_refused_ones_too() {
+        let (_, [p]) = testing::host_with(["p"]);
+        let connection = p.probe.connect().unwrap();
+        for _ in 0..3 {
+            p.probe.execute(connection, &json!({ "controller": "server", "action": "now" }));
+        }
+        p.probe.execute(0, &json!({ "controller": "no", "action": "no" }));
+        p.probe.execute_bytes(connection, &vec![b' '; (1 << 20) + 1]);
+        p.probe.execute_bytes(connection, b"{");
+        p.probe.execute_bytes(connection, br#"{"controller":1}"#);
+        p.probe.execute_bytes(connection, b"[]");
+        // Not a request that anybody answers: the client is to be closed.
+        p.probe.execute(connection + 1, &json!({}));
+        let counted: Vec<_> = p.protocol.counters.requests().collect();
+        assert_eq!(counted, [(200, 3), (400, 2), (404, 1), (413, 1), (500, 1)]);
+        p.protocol.counters.answered(418);
+        assert_eq!(p.protocol.counters.requests().last(), Some((super::OTHER, 1)));
+    }
+}

@@ -108,7 +108,7 @@ impl Udp {
     fn request(self: &Arc<Self>, from: SocketAddr, document: &[u8], retry: bool) {
         let id = match self.client(from) {
             Ok(id) => id,
-            Err(error) => return self.refuse(from, document, &error),
+            Err(error) => return self.refuse(from, Request::new(document), &error),
         };
         let (this, copy) = (Arc::clone(self), document.to_vec());
         self.entry_point.execute(Request::new(document).connection(id), move |answer| match answer {
@@ -118,7 +118,7 @@ impl Udp {
                 drop(stale);
                 this.request(from, &copy, false);
             }
-            Err(error) => this.refuse(from, &copy, &error),
+            Err(error) => this.refuse(from, Request::new(&copy).connection(id), &error),
         });
     }
 
@@ -135,13 +135,13 @@ impl Udp {
     }
 
     /// Answers a request that the API has not seen.
-    fn refuse(&self, to: SocketAddr, document: &[u8], error: &Error) {
+    fn refuse(&self, to: SocketAddr, request: Request<'_>, error: &Error) {
         let status = match error.status() {
             Status::InvalidJson | Status::InvalidRequest => 400,
             _ => 503,
         };
         let answer = error_document(error.message(), status, error.request_id());
-        self.entry_point.log_access(&Request::new(document), status, answer.len() as u64);
+        self.entry_point.log_access(&request, status, answer.len() as u64);
         self.send(to, &answer);
     }
 
