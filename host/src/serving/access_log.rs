@@ -76,9 +76,9 @@ impl Record {
         protocol: &'static Protocol,
         connection: Option<&Arc<Connection>>,
         request: &RequestInfo<'_>,
-    ) -> Box<Self> {
+    ) -> Self {
         let fits = request.document.len() <= protocol.host.max_request_size;
-        Box::new(Self {
+        Self {
             protocol,
             connection: connection.cloned(),
             label: request.label.into(),
@@ -90,7 +90,7 @@ impl Record {
             status: 0,
             size: 0,
             failure: None,
-        })
+        }
     }
 
     /// The bytes that it takes, about.
@@ -133,17 +133,17 @@ impl AccessLog {
     }
 
     /// Logs a request with the answer that it is given.
-    pub(crate) fn answered(&self, mut record: Box<Record>, response: &Response) {
+    pub(crate) fn answered(&self, mut record: Record, response: &Response) {
         record.status = u32::from(response.status);
         record.size = response.content.as_bytes().len() as u64;
         record.failure = (response.status >= 400).then(|| response.content.clone());
-        self.push(*record);
+        self.push(record);
     }
 
     /// Logs a request that its protocol has answered by itself.
-    pub(crate) fn answered_by_protocol(&self, mut record: Box<Record>, status: u32, size: u64) {
+    pub(crate) fn answered_by_protocol(&self, mut record: Record, status: u32, size: u64) {
         (record.status, record.size) = (status, size);
-        self.push(*record);
+        self.push(record);
     }
 
     fn push(&self, record: Record) {
@@ -300,7 +300,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
-    fn record(protocol: &'static Protocol, url: &str, document: &[u8]) -> Box<Record> {
+    fn record(protocol: &'static Protocol, url: &str, document: &[u8]) -> Record {
         let document = Cow::Borrowed(document);
         let request =
             RequestInfo { connection: 0, document, label: "", headers: Vec::new(), method: "GET", url };

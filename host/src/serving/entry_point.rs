@@ -148,7 +148,7 @@ pub(crate) fn execute(
         headers: &info.headers,
     };
 
-    let access = host.access_log().map(|_| Record::new(protocol, connection.as_ref(), info));
+    let access = host.access_log().map(|_| Box::new(Record::new(protocol, connection.as_ref(), info)));
     let mut turn = Turn::inside(protocol);
     let response = if info.document.len() > host.max_request_size {
         host.kernel.oversized(None)

@@ -221,7 +221,7 @@ impl Turn {
             // Before: whoever has the answer shall find it counted.
             protocol.counters.answered(response.status);
             if let (Some(access), Some(log)) = (access, self.host.access_log()) {
-                log.answered(access, response);
+                log.answered(*access, response);
             }
             protocol.complete(completion, response);
         }

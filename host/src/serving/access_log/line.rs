@@ -390,7 +390,7 @@ mod tests {
         let connection = connection.map(|connection| Arc::new(Connection { protocol, ..connection }));
         let mut record = Record::new(protocol, connection.as_ref(), request);
         (record.at, record.status, record.size) = (at(1_700_000_000), 200, 42);
-        *record
+        record
     }
 
     fn client(ips: &[&str], headers: &[(&str, &str)]) -> Option<Connection> {
@@ -412,7 +412,7 @@ mod tests {
     fn json_of(record: &Record) -> Value {
         let mut line = String::new();
         record.json(&mut line);
-        assert!(!line.contains(|character| is_harmful(character)), "{line:?}");
+        assert!(!line.contains(is_harmful), "{line:?}");
         serde_json::from_str(&line).unwrap()
     }
 
