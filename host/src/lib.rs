@@ -10,4 +10,8 @@ pub mod loading;
 pub mod logging;
 pub mod platform;
 pub mod serving;
+#[cfg(unix)]
+pub mod systemd;
+#[cfg(not(unix))]
+#[path = "no_systemd.rs"]
 pub mod systemd;

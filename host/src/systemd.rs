@@ -7,12 +7,14 @@ use std::thread;
 use kuzzle_kernel::{Caller, Discard, Request};
 use sd_notify::NotifyState;
 
+use crate::diagnostics::escape;
 use crate::platform;
 use crate::serving::Host;
 
 /// All protocols serve; `status` is shown by `systemctl status`.
 pub fn ready(status: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+    // A line end in it would begin another message.
+    notify(&[NotifyState::Ready, NotifyState::Status(&escape(status))]);
 }
 
 /// The host reads its configuration anew; [`ready`] says that it has done so.

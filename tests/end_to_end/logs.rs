@@ -49,6 +49,16 @@ fn the_variable_counts_more_than_the_configuration() {
 }
 
 #[test]
+fn a_variable_that_is_no_level_is_told_and_ignored() {
+    let installation = two();
+    level(&installation, "warn,kuzzle::protocol::first=info");
+    let mut host = Host::spawn_with(&installation, |command| command.env("KUZZLE_LOG", "inof"));
+    host.wait_log("KUZZLE_LOG is ignored: it has \"inof\", which is no level");
+    host.wait_ready();
+    assert_eq!(said(&host.terminate()), [true, false]);
+}
+
+#[test]
 fn levels_are_read_anew_on_sighup() {
     let installation = two();
     level(&installation, "error");

@@ -87,6 +87,8 @@ fn reload(home: &Path, sources: &Sources, host: &Host) {
     }
     if let Some(access_log) = host.access_log() {
         access_log.reopen();
+        // Whoever has renamed the old files may compress them once the reload is done.
+        access_log.flush(FLUSH_PATIENCE);
     }
     systemd::ready(&status(host));
 }

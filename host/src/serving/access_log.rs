@@ -166,11 +166,12 @@ impl AccessLog {
         self.work.notify_one();
     }
 
-    /// Waits until everything noted so far is written, not longer than `patience`. Whether it is.
+    /// Waits until everything noted so far is written, and files are opened anew if somebody wants that;
+    /// not longer than `patience`. Whether it is.
     pub fn flush(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let mut queue = self.queue.lock();
-        while !queue.records.is_empty() || queue.writing {
+        while !queue.records.is_empty() || queue.writing || queue.reopen {
             if self.idle.wait_until(&mut queue, deadline).timed_out() {
                 return false;
             }
@@ -198,7 +199,7 @@ impl AccessLog {
             }
             let mut queue = self.queue.lock();
             queue.writing = false;
-            if queue.records.is_empty() {
+            if queue.records.is_empty() && !queue.reopen {
                 self.idle.notify_all();
             }
         }
