@@ -75,12 +75,14 @@ pub(super) fn get_last_stats(call: &Call<'_>, _outbound: &mut dyn Outbound) -> R
     Ok(Outcome::new(call.kernel.statistics.last(call.now_ms).to_string()))
 }
 
-/// `server:metrics`: how much there is to do at this moment. There is no queue, so nothing is ever pending; the
-/// member `protocols` is an addition of ours.
+/// `server:metrics`: how much there is to do at this moment. There is no queue: pending are the requests that run
+/// beyond the number of those that should run at once. The member `protocols` is an addition of ours.
 pub(super) fn metrics(call: &Call<'_>, _outbound: &mut dyn Outbound) -> Result<Outcome, KuzzleError> {
     let kernel = call.kernel;
+    let running = kernel.running.load(Ordering::SeqCst);
+    let concurrent = running.min(kernel.settings.concurrent_requests);
     let mut metrics = json!({
-        "api": { "concurrentRequests": kernel.running.load(Ordering::SeqCst), "pendingRequests": 0 },
+        "api": { "concurrentRequests": concurrent, "pendingRequests": running - concurrent },
         "network": { "connections": kernel.statistics.connections() },
         "realtime": { "rooms": kernel.rooms(), "subscriptions": kernel.subscriptions() },
     });
@@ -146,6 +148,8 @@ fn time(value: Option<&RawValue>, name: &str) -> Result<Option<f64>, KuzzleError
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use std::sync::atomic::Ordering;
 
     use serde_json::{Map, Value};
 
@@ -331,6 +335,10 @@ mod tests {
             "realtime": { "rooms": 1, "subscriptions": 1 },
         });
         assert_eq!(server(&mut world, "metrics", "")["result"], expected);
+        world.kernel.running.store(104, Ordering::SeqCst);
+        let api = server(&mut world, "metrics", "")["result"]["api"].take();
+        assert_eq!(api, json!({ "concurrentRequests": 100, "pendingRequests": 5 }));
+        world.kernel.running.store(0, Ordering::SeqCst);
         world.kernel.set_protocol_watch(Box::new(Watch));
         expected["protocols"] = json!({ "udp": { "panics": 1 } });
         assert_eq!(server(&mut world, "metrics", "")["result"], expected);
