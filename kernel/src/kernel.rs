@@ -170,6 +170,12 @@ impl Kernel {
         self.realtime.rooms()
     }
 
+    /// How many collections have real-time rooms.
+    #[must_use]
+    pub fn collections(&self) -> usize {
+        self.realtime.collections()
+    }
+
     /// How many connections are in at least one room. (Kuzzle's metrics call them subscriptions.)
     #[must_use]
     pub fn subscriptions(&self) -> usize {

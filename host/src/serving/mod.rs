@@ -20,6 +20,8 @@ mod race_tests;
 mod reaper;
 mod shutdown;
 #[cfg(test)]
+mod stress_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use kuzzle_kernel::{Kernel, Settings, SystemEnvironment};
@@ -27,10 +27,55 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// What a scripted function does before it returns its status.
 type Script = Arc<dyn Fn(&'static Probe) -> i32 + Send + Sync>;
 
+/// A call into a test protocol that is watched.
+pub(super) enum Seen<'a> {
+    Broadcast { channels: Vec<&'a str>, payload: Payload<'a> },
+    Notify { connection: u64, payload: Payload<'a> },
+    Join { connection: u64, channel: &'a str },
+    Leave { connection: u64, channel: &'a str },
+    Disconnect { connection: u64 },
+    Response { request_id: &'a str, status: u32, content: &'a [u8] },
+    Other,
+}
+
+/// The payload of a message, borrowed for a call.
+pub(super) struct Payload<'a>(&'a kuzzle_buf);
+
+impl Payload<'_> {
+    pub(super) fn bytes(&self) -> &[u8] {
+        // SAFETY: the host's buffer lives until the call returns.
+        unsafe { std::slice::from_raw_parts(self.0.data, self.0.len) }
+    }
+
+    /// Keeps it beyond the call.
+    pub(super) fn retain(&self) -> Retained {
+        // SAFETY: the host's operations, made for this owner.
+        unsafe { ((*self.0.ops).retain.unwrap())(self.0.owner) };
+        Retained(*self.0)
+    }
+}
+
+/// A payload that is released when this is dropped.
+pub(super) struct Retained(kuzzle_buf);
+
+// SAFETY: the ABI lets payloads be released on any thread.
+unsafe impl Send for Retained {}
+
+impl Drop for Retained {
+    fn drop(&mut self) {
+        // SAFETY: retained by `Payload::retain`, released once.
+        unsafe { ((*self.0.ops).release.unwrap())(self.0.owner) }
+    }
+}
+
+/// Sees every call into a test protocol instead of its script and its events.
+type Watch = Box<dyn Fn(&Seen<'_>) -> i32 + Send + Sync>;
+
 /// The library's side of a test protocol.
 pub(super) struct Probe {
     name: String,
     entry_point: Mutex<Option<usize>>,
+    watch: OnceLock<Watch>,
     scripts: Mutex<HashMap<&'static str, Script>>,
     events: mpsc::Sender<String>,
     shutdown_deadline: AtomicU32,
@@ -72,6 +117,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
     let probe: &'static Probe = Box::leak(Box::new(Probe {
         name: name.into(),
         entry_point: Mutex::default(),
+        watch: OnceLock::new(),
         scripts: Mutex::default(),
         events: sender,
         shutdown_deadline: AtomicU32::new(0),
@@ -118,10 +164,23 @@ pub(super) fn connection(handle: Handle, protocol: &'static Protocol) -> Connect
 }
 
 impl Probe {
-    fn happens(&'static self, function: &'static str, event: String) -> i32 {
+    fn happens(
+        &'static self,
+        function: &'static str,
+        seen: &Seen<'_>,
+        event: impl FnOnce() -> String,
+    ) -> i32 {
+        if let Some(watch) = self.watch.get() {
+            return watch(seen);
+        }
         let script = self.scripts.lock().get(function).cloned();
-        let _ = self.events.send(event);
+        let _ = self.events.send(event());
         script.map_or(KUZZLE_OK, |script| script(self))
+    }
+
+    /// From now on every call is only told to `watch`, and returns what it returns.
+    pub(super) fn watch(&self, watch: impl Fn(&Seen<'_>) -> i32 + Send + Sync + 'static) {
+        assert!(self.watch.set(Box::new(watch)).is_ok(), "it is watched already");
     }
 
     fn table(&self) -> &'static kuzzle_entry_point {
@@ -276,44 +335,59 @@ unsafe extern "C" fn init(
 }
 
 unsafe extern "C" fn broadcast(this: *mut kuzzle_protocol, message: *const kuzzle_broadcast) -> i32 {
-    // SAFETY: the host's message lives until we return; its text is JSON.
-    let payload: Value = unsafe {
-        let part = &*(*message).parts;
-        serde_json::from_slice(std::slice::from_raw_parts(part.data, part.len)).unwrap()
+    // SAFETY: the host's message lives until we return.
+    let (channels, part) = unsafe {
+        let message = &*message;
+        let channels = std::slice::from_raw_parts(message.channels, message.channels_len);
+        (channels.iter().map(|channel| channel.text().unwrap()).collect(), &*message.parts)
     };
-    let what =
-        payload["user"].as_str().map_or_else(|| payload["type"].to_string(), |user| format!("user {user}"));
-    probe(this).happens("broadcast", format!("broadcast {what}"))
+    let payload = Payload(part);
+    probe(this).happens("broadcast", &Seen::Broadcast { channels, payload: Payload(part) }, || {
+        let payload: Value = serde_json::from_slice(payload.bytes()).unwrap();
+        let what = payload["user"]
+            .as_str()
+            .map_or_else(|| payload["type"].to_string(), |user| format!("user {user}"));
+        format!("broadcast {what}")
+    })
 }
 
-unsafe extern "C" fn notify(this: *mut kuzzle_protocol, _: *const kuzzle_notification) -> i32 {
-    probe(this).happens("notify", "notify".into())
+unsafe extern "C" fn notify(this: *mut kuzzle_protocol, message: *const kuzzle_notification) -> i32 {
+    // SAFETY: the host's message lives until we return.
+    let (connection, payload) = unsafe { ((*message).connection, Payload(&*(*message).parts)) };
+    probe(this).happens("notify", &Seen::Notify { connection, payload }, || "notify".into())
 }
 
-unsafe extern "C" fn join_channel(this: *mut kuzzle_protocol, _: u64, _: kuzzle_str) -> i32 {
-    probe(this).happens("join", "join".into())
+unsafe extern "C" fn join_channel(this: *mut kuzzle_protocol, connection: u64, channel: kuzzle_str) -> i32 {
+    // SAFETY: the host's text lives until we return.
+    let channel = unsafe { channel.text() }.unwrap();
+    probe(this).happens("join", &Seen::Join { connection, channel }, || "join".into())
 }
 
-unsafe extern "C" fn leave_channel(this: *mut kuzzle_protocol, _: u64, _: kuzzle_str) -> i32 {
-    probe(this).happens("leave", "leave".into())
+unsafe extern "C" fn leave_channel(this: *mut kuzzle_protocol, connection: u64, channel: kuzzle_str) -> i32 {
+    // SAFETY: as above.
+    let channel = unsafe { channel.text() }.unwrap();
+    probe(this).happens("leave", &Seen::Leave { connection, channel }, || "leave".into())
 }
 
 unsafe extern "C" fn disconnect(this: *mut kuzzle_protocol, message: *const kuzzle_disconnect) -> i32 {
     // SAFETY: the host's message lives until we return.
-    let reason = unsafe { (*message).reason };
-    probe(this).happens("disconnect", format!("disconnect {reason}"))
+    let (connection, reason) = unsafe { ((*message).connection, (*message).reason) };
+    let seen = Seen::Disconnect { connection };
+    probe(this).happens("disconnect", &seen, || format!("disconnect {reason}"))
 }
 
 unsafe extern "C" fn shutdown(this: *mut kuzzle_protocol, deadline_ms: u32) -> i32 {
     probe(this).shutdown_deadline.store(deadline_ms, Ordering::Relaxed);
-    probe(this).happens("shutdown", "shutdown".into())
+    probe(this).happens("shutdown", &Seen::Other, || "shutdown".into())
 }
 
 unsafe extern "C" fn completed(context: *mut std::ffi::c_void, response: *const kuzzle_response) -> i32 {
     // SAFETY: the context is a probe that lives for ever; the response lives until we return.
-    let (probe, id, status) = unsafe {
+    let (probe, request_id, status, content) = unsafe {
         let response = &*response;
-        (&*context.cast::<Probe>(), response.request_id.text().unwrap(), response.status)
+        let request_id = response.request_id.text().unwrap();
+        (&*context.cast::<Probe>(), request_id, response.status, Payload(&*response.parts))
     };
-    probe.happens("response", format!("response {id} {status}"))
+    let seen = Seen::Response { request_id, status, content: content.bytes() };
+    probe.happens("response", &seen, || format!("response {request_id} {status}"))
 }

@@ -121,6 +121,10 @@ impl Realtime {
         self.state.read().rooms.len()
     }
 
+    pub(crate) fn collections(&self) -> usize {
+        self.state.read().collections.len()
+    }
+
     pub(crate) fn subscriptions(&self) -> usize {
         self.state.read().connections.values().filter(|rooms| !rooms.is_empty()).count()
     }
