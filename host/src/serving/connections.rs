@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use kuzzle_kernel::ConnectionId;
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use super::outbox::Outbox;
 use super::protocol::Protocol;
+use super::sync::{Mutex, fence};
 
 const SLOT_BITS: u32 = 24;
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
@@ -177,12 +177,22 @@ impl Connections {
     }
 
     /// The connections that live now, of one protocol or of all.
+    ///
+    /// Whoever has changed a state before this sees each connection here, or whoever adds it sees
+    /// the change afterwards: see `entry_point::new_connection`.
     pub fn all(&self, owner: Option<&Protocol>) -> Vec<Arc<Connection>> {
+        fence(Ordering::SeqCst);
         let slots = self.buckets.iter().filter_map(OnceLock::get).flatten();
         slots
             .filter_map(|slot| slot.state.lock().connection.clone())
             .filter(|connection| owner.is_none_or(|owner| std::ptr::eq(connection.protocol, owner)))
             .collect()
+    }
+
+    /// As if the free slot of this handle had been used for all generations but one.
+    #[cfg(test)]
+    pub(super) fn wear_out(&self, handle: Handle) {
+        self.slot(handle).expect("it was used").state.lock().generation = LAST_GENERATION - 1;
     }
 
     fn slot(&self, handle: Handle) -> Option<&Slot> {
@@ -253,7 +263,7 @@ mod tests {
         let table = Connections::default();
         let handle = table.add(connection(protocol)).unwrap().handle;
         table.remove(handle, protocol);
-        table.slot(handle).unwrap().state.lock().generation = LAST_GENERATION - 1;
+        table.wear_out(handle);
         let last = table.add(connection(protocol)).unwrap().handle;
         assert_eq!(last.generation(), LAST_GENERATION);
         assert!(table.remove(last, protocol).is_some());

@@ -1,6 +1,7 @@
 //! What the host does for a protocol: the functions of EntryPoint and Context, in safe types.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use kuzzle_kernel::{Caller, InvalidRequest, Listener, Request};
 use kuzzle_protocol_abi::raw;
@@ -13,6 +14,7 @@ use super::calls;
 use super::connections::{Connection, Handle};
 use super::outbox::{Answer, Outbox};
 use super::protocol::{Protocol, State};
+use super::sync::fence;
 use super::turn::Turn;
 use crate::diagnostics::escape;
 
@@ -97,6 +99,7 @@ pub(crate) fn new_connection(
         })?;
     host.kernel.add_connection(connection.handle.id());
     host.kernel.statistics().connected(connection.label());
+    fence(Ordering::SeqCst);
     if serving(protocol).is_err() || host.is_shutting_down() {
         // Since a moment ago: nobody may have seen the connection to remove or disconnect it.
         host.connections.remove(connection.handle, protocol);

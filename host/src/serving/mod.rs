@@ -12,6 +12,8 @@ mod connections;
 mod counters;
 mod entry_point;
 mod health;
+#[cfg(all(test, feature = "loom"))]
+mod models;
 mod outbox;
 mod protocol;
 mod queue;
@@ -21,6 +23,7 @@ mod reaper;
 mod shutdown;
 #[cfg(test)]
 mod stress_tests;
+mod sync;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -29,7 +32,7 @@ mod turn;
 mod watchdog;
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -49,6 +52,7 @@ pub use shutdown::Outcome;
 use crate::installation::OnPanic;
 use crate::platform;
 use reaper::Reaper;
+use sync::AtomicBool;
 
 /// The running server. Never freed: libraries and threads keep references to it.
 pub struct Host {
@@ -87,17 +91,17 @@ impl Host {
             left_out: OnceLock::new(),
         }));
         host.kernel.set_protocol_watch(Box::new(host));
-        spawn("kuzzle-reaper", || host.reaper.serve());
         host
     }
 
-    /// Registers the protocols, once and before any `init`, and starts their threads.
+    /// Registers the protocols, once and before any `init`, and starts all threads.
     pub fn register(&'static self, protocols: Vec<&'static Protocol>) {
         let protocols = self.protocols.get_or_init(|| protocols.into());
         for protocol in protocols {
             spawn(&format!("kuzzle-{}", protocol.name), || turn::serve_queue(protocol));
         }
         if !protocols.is_empty() {
+            spawn("kuzzle-reaper", || self.reaper.serve());
             spawn("kuzzle-watchdog", move || watchdog::serve(self));
         }
     }

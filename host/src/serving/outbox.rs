@@ -9,16 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use kuzzle_kernel::{Channel, Payload, Response};
-use parking_lot::Mutex;
 
 use super::abi::Completion;
 use super::access_log::Record;
+use super::sync::Mutex;
 
-/// Entries of one connection that may wait; above it the connection is disconnected.
-pub(crate) const BOUND: usize = 65_536;
+/// Entries of one connection that may wait; above it the connection is disconnected. In models few.
+pub(crate) const BOUND: usize = if cfg!(feature = "loom") { 5 } else { 65_536 };
 
-/// Entries that one drainer delivers before it passes the rest on.
-pub(crate) const BATCH: usize = 64;
+/// Entries that one drainer delivers before it passes the rest on. In models few.
+pub(crate) const BATCH: usize = if cfg!(feature = "loom") { 2 } else { 64 };
 
 /// Why a connection must be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

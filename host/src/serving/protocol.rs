@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kuzzle_kernel::{Channel, Listener, Payload, Response};
@@ -18,6 +18,7 @@ use super::counters::Counters;
 use super::outbox::DisconnectReason;
 use super::queue::{Queue, Work};
 use super::shutdown::wait;
+use super::sync::AtomicU8;
 use crate::installation::OnPanic;
 
 pub use super::abi::Failure;

@@ -80,6 +80,12 @@ impl Queue {
         }
     }
 
+    /// Whether something waits.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn has_work(&self) -> bool {
+        !self.state.lock().work.is_empty()
+    }
+
     /// All that waits, for the protocol's thread; blocks until there is something.
     pub(crate) fn take(&self) -> VecDeque<Work> {
         let mut state = self.state.lock();

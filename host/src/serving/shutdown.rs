@@ -25,8 +25,7 @@ impl Host {
     pub fn shut_down(&'static self, timeout: Duration) -> Outcome {
         let deadline = Instant::now() + timeout;
         let mut late = Vec::new();
-        self.shutting_down.store(true, Ordering::Release);
-        self.kernel.begin_shutdown();
+        self.begin_shutdown();
 
         if !wait(deadline, || self.kernel.running_requests() == 0) {
             late.push(format!("{} running requests", self.kernel.running_requests()));
@@ -34,9 +33,7 @@ impl Host {
         // Notifications that are on their way arrive, unless a protocol is far behind.
         wait(Instant::now() + timeout / 2, || self.queues_are_idle());
         self.closing.store(true, Ordering::Release);
-        for connection in self.connections.all(None) {
-            turn::disconnect(&connection, DisconnectReason::Shutdown, "the server is shutting down");
-        }
+        self.disconnect_all();
         if !wait(deadline - timeout / 4, || self.is_quiet()) {
             late.extend(self.noises());
         }
@@ -59,6 +56,19 @@ impl Host {
         let (retained, released) = abi::payload_references();
         tracing::info!(retained, released, "payload references of protocols");
         if late.is_empty() { Outcome::Clean } else { Outcome::Late(late) }
+    }
+
+    /// From now on nobody connects.
+    pub(super) fn begin_shutdown(&self) {
+        self.shutting_down.store(true, Ordering::Release);
+        self.kernel.begin_shutdown();
+    }
+
+    /// Asks for the end of all connections.
+    pub(super) fn disconnect_all(&self) {
+        for connection in self.connections.all(None) {
+            turn::disconnect(&connection, DisconnectReason::Shutdown, "the server is shutting down");
+        }
     }
 
     /// Whether nothing is on its way to a protocol and no protocol is being called.

@@ -75,6 +75,8 @@ struct Side {
     clients: RwLock<HashMap<u64, Arc<Client>>>,
     /// Clients that anybody may remove at any time.
     victims: Mutex<Vec<Arc<Client>>>,
+    /// One that all threads of the protocol use until it is removed, then another one.
+    crowded: Mutex<Option<Arc<Client>>>,
     members: Mutex<HashMap<String, HashMap<u64, Membership>>>,
     requests: Mutex<HashMap<String, Arc<Asked>>>,
     kept: Mutex<Vec<Retained>>,
@@ -100,6 +102,8 @@ struct Client {
     joins: Mutex<HashMap<String, Moment>>,
     last_join: AtomicU64,
     last_refusal: AtomicU64,
+    /// It wants to hear who leaves, which any thread may have to deliver.
+    hears_leavers: AtomicBool,
     /// When its running subscription began.
     subscribing: AtomicU64,
     notified: Mutex<u64>,
@@ -197,6 +201,7 @@ impl World {
             joins: Mutex::default(),
             last_join: AtomicU64::new(0),
             last_refusal: AtomicU64::new(0),
+            hears_leavers: AtomicBool::new(false),
             subscribing: AtomicU64::new(0),
             notified: Mutex::default(),
             heard: AtomicU64::new(0),
@@ -292,6 +297,9 @@ impl World {
     fn subscribe(&self, client: &Arc<Client>, collection: usize) -> Option<Arc<Asked>> {
         let users = ["none", "in", "out", "all"][self.random(4)];
         let scope = ["all", "in"][self.random(2)];
+        if users == "out" {
+            client.hears_leavers.store(true, SeqCst);
+        }
         let request = json!({
             "controller": "realtime", "action": "subscribe", "index": "i", "collection": format!("c{collection}"),
             "body": {}, "users": users, "scope": scope, "volatile": { "who": client.handle },
@@ -361,13 +369,30 @@ impl World {
         published.lock().answered = (number, began);
     }
 
+    /// A client that several threads use and that may be removed at any time.
+    fn crowded(&self, side: usize) -> Arc<Client> {
+        let mut crowded = self.sides[side].crowded.lock();
+        match &*crowded {
+            Some(client) if !client.leaving.load(SeqCst) => client.clone(),
+            _ => {
+                let client = self.connect(side, false);
+                self.sides[side].victims.lock().push(client.clone());
+                *crowded = Some(client.clone());
+                client
+            }
+        }
+    }
+
+    /// Sends a client several messages.
     fn notify(&self, client: &Client) {
         // Appended under a lock as by the kernel, delivered after it.
         let mut turn = Turn::inside(self.sides[client.side].protocol);
         let mut notified = client.notified.lock();
-        let payload = Payload::from(notified.to_string().into_bytes());
-        *notified += 1;
-        turn.notify(Handle(client.handle).id(), Arc::new(["channel".into()]), payload);
+        for _ in 0..self.random(10) {
+            let payload = Payload::from(notified.to_string().into_bytes());
+            *notified += 1;
+            turn.notify(Handle(client.handle).id(), Arc::new(["channel".into()]), payload);
+        }
         drop(notified);
         drop(turn);
     }
@@ -446,9 +471,14 @@ impl World {
             Seen::Notify { connection, payload } => {
                 count(&self.counts.notifications);
                 let Some(client) = self.enter(side, *connection, "notify", false) else { return 0 };
-                let number: u64 = std::str::from_utf8(payload.bytes()).unwrap().parse().unwrap();
-                let expected = client.heard.fetch_add(1, SeqCst);
-                check!(self, number == expected, "notification {number} instead of {expected}");
+                // The kernel's own are JSON objects.
+                if let Ok(number) = std::str::from_utf8(payload.bytes()).unwrap().parse::<u64>() {
+                    let expected = client.heard.fetch_add(1, SeqCst);
+                    check!(self, number == expected, "notification {number} instead of {expected}");
+                    if self.one_in(50) {
+                        self.remove(&client);
+                    }
+                }
                 self.mischief(side);
                 client.inside.store(false, SeqCst);
             }
@@ -543,11 +573,13 @@ impl World {
         }
     }
 
-    /// That somebody has entered is not told before it has entered.
+    /// That somebody has entered is not told its own protocol before it has entered, unless another
+    /// thread is delivering to it.
     fn user(&self, side: usize, user: &str, message: &Value) {
         let who = message["volatile"]["who"].as_u64().unwrap();
         let client = self.sides[side].clients.read().get(&who).cloned();
-        if let Some(client) = client.filter(|client| user == "in" && client.exclusive) {
+        let is_ours = |client: &Arc<Client>| client.exclusive && !client.hears_leavers.load(SeqCst);
+        if let Some(client) = client.filter(|client| user == "in" && is_ours(client)) {
             let is_joining = client.last_join.load(SeqCst) > client.subscribing.load(SeqCst);
             let is_ending = client.kicked.load(SeqCst) || client.leaving.load(SeqCst);
             check!(self, is_joining || is_ending, "told before the join");
@@ -566,6 +598,15 @@ impl World {
         }
         let is_leaving = client.is_some_and(|client| client.leaving.load(SeqCst));
         let is_kicked = client.is_some_and(|client| client.kicked.load(SeqCst));
+        if let Some(client) = client {
+            let is_gone = client.removed.load(SeqCst) != 0;
+            let by_us = *client.remover.lock() == Some(thread::current().id());
+            check!(
+                self,
+                !(is_gone && by_us) || status == 400,
+                "{request_id} is answered {status}, its connection is gone"
+            );
+        }
         match (&request.kind, status) {
             (_, 400) => {
                 count(&self.counts.dropped_answers);
@@ -622,6 +663,7 @@ impl World {
             }
             let index = self.random(own.len());
             let anyone = self.random(SHARED);
+            let crowded = self.crowded(side);
             match choice {
                 ..20 => {
                     if let Some(request) = self.subscribe(&own[index], collection) {
@@ -629,8 +671,10 @@ impl World {
                     }
                 }
                 // Not waited for: others use the connection at the same time.
-                20..28 => drop(self.subscribe(&shared[anyone], collection)),
-                28..33 => self.unsubscribe(&shared[anyone], collection),
+                20..25 => drop(self.subscribe(&shared[anyone], collection)),
+                25..28 => drop(self.subscribe(&crowded, collection)),
+                28..31 => self.unsubscribe(&shared[anyone], collection),
+                31..33 => self.unsubscribe(&crowded, collection),
                 33..38 => self.unsubscribe(&own[index], collection),
                 38..45 => self.chat(&own[index], collection),
                 45..47 => {
@@ -639,7 +683,7 @@ impl World {
                     assert!(self.subscribe(&client, collection).is_none(), "it is gone");
                 }
                 47 => drop(own.swap_remove(index)),
-                48..55 => self.notify(&shared[anyone]),
+                48..55 => self.notify(&crowded),
                 55..58 => self.notify(&own[index]),
                 58 => {
                     // More than one drainer delivers.
@@ -694,6 +738,7 @@ fn many_threads_over_three_protocols_at_once() {
         protocol: test.protocol,
         clients: RwLock::default(),
         victims: Mutex::default(),
+        crowded: Mutex::default(),
         members: Mutex::default(),
         requests: Mutex::default(),
         kept: Mutex::default(),

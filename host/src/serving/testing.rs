@@ -15,6 +15,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Host;
+#[cfg(feature = "loom")]
+use super::abi::Completion;
 use super::abi::Functions;
 use super::connections::{Connection, Handle};
 use super::outbox::Outbox;
@@ -86,6 +88,16 @@ pub(super) struct TestProtocol {
     pub protocol: &'static Protocol,
     pub probe: &'static Probe,
     events: mpsc::Receiver<String>,
+}
+
+/// A protocol that is initialised, of a host without threads and with a closed gate.
+#[cfg(feature = "loom")]
+pub(super) fn initialised(name: &str) -> TestProtocol {
+    let host = Host::new(Kernel::new(Settings::default(), Box::new(SystemEnvironment)), 1 << 20);
+    let test = make(host, name);
+    NEXT.with(|next| next.set(Some(test.probe)));
+    test.protocol.init().expect("init succeeds");
+    test
 }
 
 /// A host with protocols of these names, initialised, with an open gate.
@@ -192,6 +204,13 @@ impl Probe {
     /// The milliseconds that `shutdown` was given.
     pub(super) fn shutdown_deadline(&self) -> u32 {
         self.shutdown_deadline.load(Ordering::Relaxed)
+    }
+
+    /// The completion of a request; its answer is an event.
+    #[cfg(feature = "loom")]
+    pub(super) fn completion(&'static self) -> Completion {
+        let context = std::ptr::from_ref(self).cast_mut().cast();
+        Completion::new(kuzzle_completion { function: Some(completed), context })
     }
 
     /// `new_connection`.

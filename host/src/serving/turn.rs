@@ -43,7 +43,7 @@ struct Thread {
     due: RefCell<VecDeque<Due>>,
 }
 
-thread_local! {
+super::sync::thread_local! {
     static THREAD: Thread =
         const { Thread { place: Cell::new(Where::Nowhere), due: RefCell::new(VecDeque::new()) } };
 }
@@ -342,28 +342,31 @@ pub(crate) fn abandon(protocol: &'static Protocol) {
 /// The life of a protocol's own thread.
 pub(crate) fn serve_queue(protocol: &'static Protocol) {
     loop {
-        for work in protocol.queue.take() {
-            let mut turn = Turn::begin(protocol.host, Where::Queue(protocol));
-            match work {
-                Work::Broadcast { .. } if protocol.host.is_closing() => {}
-                Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
-                Work::Drain(connection) => turn.drain(&connection),
-                Work::GoOn(connection) => turn.go_on(&connection),
-                Work::Stop => {
-                    let ending = turn.remove_all(protocol);
-                    let until = Instant::now() + STOPPED_PATIENCE;
-                    protocol.queue.push(Work::End { ending, until });
-                }
-                Work::End { mut ending, until } => {
-                    // Requests that were accepted are answered before the protocol is over.
-                    ending.retain(|connection| !connection.outbox.is_idle());
-                    if ending.is_empty() || Instant::now() >= until {
-                        protocol.shutdown(STOPPED_PATIENCE);
-                    } else {
-                        std::thread::sleep(Duration::from_millis(1));
-                        protocol.queue.push(Work::End { ending, until });
-                    }
-                }
+        protocol.queue.take().into_iter().for_each(|work| serve(protocol, work));
+    }
+}
+
+/// One piece of work of a protocol's own thread.
+pub(super) fn serve(protocol: &'static Protocol, work: Work) {
+    let mut turn = Turn::begin(protocol.host, Where::Queue(protocol));
+    match work {
+        Work::Broadcast { .. } if protocol.host.is_closing() => {}
+        Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
+        Work::Drain(connection) => turn.drain(&connection),
+        Work::GoOn(connection) => turn.go_on(&connection),
+        Work::Stop => {
+            let ending = turn.remove_all(protocol);
+            let until = Instant::now() + STOPPED_PATIENCE;
+            protocol.queue.push(Work::End { ending, until });
+        }
+        Work::End { mut ending, until } => {
+            // Requests that were accepted are answered before the protocol is over.
+            ending.retain(|connection| !connection.outbox.is_idle());
+            if ending.is_empty() || Instant::now() >= until {
+                protocol.shutdown(STOPPED_PATIENCE);
+            } else {
+                std::thread::sleep(Duration::from_millis(1));
+                protocol.queue.push(Work::End { ending, until });
             }
         }
     }

@@ -187,6 +187,12 @@ pub(crate) struct Completion(pub(super) kuzzle_completion);
 unsafe impl Send for Completion {}
 
 impl Completion {
+    /// As a protocol makes it.
+    #[cfg(all(test, feature = "loom"))]
+    pub(crate) fn new(completion: kuzzle_completion) -> Self {
+        Self(completion)
+    }
+
     /// What the protocol answered.
     pub(crate) fn call(self, response: &Response) -> i32 {
         let Some(function) = self.0.function else { return OK };
