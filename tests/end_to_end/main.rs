@@ -20,4 +20,5 @@ mod refusals;
 mod samples;
 mod serving;
 mod shutdown;
+mod stress;
 mod systemd;

@@ -158,10 +158,15 @@ fn outbox_of_a_connection_that_is_removed_delivers_only_answers() {
         let removed = protocol.host.connections.remove(model.connection.handle, protocol).unwrap();
         turn.removed(&removed);
         let before = model.told.lock().len();
+        model.answer(&mut turn);
         drop(turn);
         thread.join().unwrap();
         let told = model.told();
-        assert_eq!(told.iter().filter(|what| what.starts_with("answer")).count(), 1, "{told:?}");
+        assert_eq!(told.iter().filter(|what| what.starts_with("answer")).count(), 2, "{told:?}");
+        assert!(
+            told.contains(&"answer 400".into()),
+            "the connection is gone, and its answer says so: {told:?}"
+        );
         // The one that another thread had taken out before.
         assert!(
             told[before..].iter().filter(|what| what.starts_with('a') && what.len() == 2).count() <= 1,
