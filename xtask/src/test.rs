@@ -32,6 +32,12 @@ pub(crate) fn run(filter: Option<&str>) -> Result<()> {
         build::run(cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     }
     look_for_tools()?;
+    if filter.is_none() {
+        // With loom's locks nothing else of the host works.
+        let features = ["-p", "kuzzle-host", "--features", "loom"];
+        build::run(cargo().arg("clippy").args(features).args(["--all-targets", "--", "-D", "warnings"]))?;
+        build::run(cargo().arg("test").args(features).args(["--lib", "--quiet", "serving::models"]))?;
+    }
     // The end-to-end tests run the program and the libraries that this builds.
     build::run(cargo().args(["build", "--workspace"]))?;
     // Not run by the runners below.

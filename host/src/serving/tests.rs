@@ -214,6 +214,98 @@ fn a_foreign_handle_is_refused() {
 }
 
 #[test]
+fn a_stale_handle_is_refused_when_its_slot_is_used_again() {
+    let (host, [p]) = host_with(["p"]);
+    let stale = p.probe.connect().unwrap();
+    assert_eq!(p.probe.remove(stale), raw::KUZZLE_OK);
+    let client = p.probe.connect().unwrap();
+    assert_eq!(stale & 0xff_ffff, client & 0xff_ffff, "the same slot");
+    for hostile in [stale, 0xff_ffff, u64::MAX, client ^ 1, client + (1 << 24), client | 1 << 63] {
+        assert_eq!(p.probe.subscribe(hostile, "c"), raw::KUZZLE_BAD_HANDLE, "{hostile:x}");
+        assert_eq!(p.probe.remove(hostile), raw::KUZZLE_BAD_HANDLE, "{hostile:x}");
+    }
+    assert_eq!(p.probe.remove(0), raw::KUZZLE_BAD_HANDLE);
+    assert!(p.so_far().is_empty());
+    assert_eq!((host.connections.len(), host.kernel.rooms()), (1, 0));
+    assert_eq!(p.probe.subscribe(client, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["join", "response subscribe-c 200"]);
+}
+
+/// Whatever a protocol does with its completion: it may have freed the context when it returns.
+#[test]
+fn an_answer_is_given_once_whatever_its_completion_does() {
+    type Does = fn(&'static testing::Probe, u64) -> i32;
+    let fails: Does = |_, _| raw::KUZZLE_FAILED;
+    let removes: Does = |probe, client| probe.remove(client);
+    let removes_and_fails: Does = |probe, client| probe.remove(client) + raw::KUZZLE_FAILED;
+    let asks: Does = |probe, client| probe.publish(client, "c");
+    let panics: Does = |_, _| raw::KUZZLE_PANIC;
+    for does in [fails, removes, removes_and_fails, asks, panics] {
+        let (host, [p]) = host_with(["p"]);
+        let client = p.probe.connect().unwrap();
+        p.script("response", move |probe| does(probe, client));
+        assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_OK);
+        assert_eq!(p.next(), "response publish 200");
+        // Everything that could still come has come then.
+        assert_eq!(host.shut_down(DEADLINE), Outcome::Clean);
+        let answers = p.so_far().iter().filter(|event| event.starts_with("response")).count();
+        assert_eq!(answers, 0, "it is answered again");
+    }
+}
+
+/// A refused request is not answered: its context may be freed as soon as `execute` has returned.
+#[test]
+fn a_refused_request_is_never_answered() {
+    let (host, [p]) = host_with(["p"]);
+    let client = p.probe.connect().unwrap();
+    p.probe.remove(client);
+    assert_eq!(p.probe.publish(client, "c"), raw::KUZZLE_BAD_HANDLE);
+    assert_eq!(p.probe.execute_bytes(0, b"{"), raw::KUZZLE_INVALID_JSON);
+    host.stop(p.protocol, super::Function::Broadcast);
+    let status = p.probe.publish(0, "c");
+    assert!([raw::KUZZLE_STOPPED, raw::KUZZLE_SHUTDOWN].contains(&status), "{status}");
+    assert_eq!(p.next(), "shutdown");
+    assert_eq!(host.shut_down(DEADLINE), Outcome::Clean);
+    assert_eq!(p.probe.publish(0, "c"), raw::KUZZLE_SHUTDOWN);
+    assert!(p.so_far().is_empty());
+}
+
+#[test]
+fn a_request_of_many_levels_needs_little_stack() {
+    let (_, [p]) = host_with(["p"]);
+    let probe = p.probe;
+    let nested = |levels: usize, member: &str| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(
+            r#"{{"controller":"realtime","action":"publish","index":"i","collection":"c","body":{{}},"{member}":{open}{close}}}"#
+        )
+    };
+    // As much stack as a protocol has to have for `execute`.
+    let small = thread::Builder::new().stack_size(512 << 10);
+    let asking = small.spawn(move || {
+        for member in ["volatile", "else", "requestId"] {
+            let status = probe.execute_bytes(0, nested(10_000, member).as_bytes());
+            assert_eq!(status, raw::KUZZLE_INVALID_JSON, "{member}");
+        }
+        for unclosed in ["[", "{\"a\":"] {
+            assert_eq!(probe.execute_bytes(0, unclosed.repeat(10_000).as_bytes()), raw::KUZZLE_INVALID_JSON);
+        }
+        assert_eq!(probe.execute_bytes(0, nested(100, "else").as_bytes()), raw::KUZZLE_OK);
+        let (open, close) = (r#"{"not":"#.repeat(100), "}".repeat(100));
+        let filter = format!(
+            r#"{{"controller":"realtime","action":"subscribe","index":"i","collection":"c","requestId":"deep",
+                "body":{open}{{"exists":"a"}}{close}}}"#
+        );
+        let client = probe.connect().unwrap();
+        assert_eq!(probe.execute_bytes(client, filter.as_bytes()), raw::KUZZLE_OK);
+        assert_eq!(probe.publish(client, "c"), raw::KUZZLE_OK);
+    });
+    asking.unwrap().join().unwrap();
+    assert!(p.next().ends_with("200"));
+    assert_eq!(p.so_far().last().unwrap(), "response publish 200");
+}
+
+#[test]
 fn what_is_no_request_is_refused_without_an_answer() {
     let (_, [p]) = host_with(["p"]);
     for (document, status) in [
