@@ -12,7 +12,7 @@ use kuzzle_kernel::{Channel, Payload, Response};
 
 use super::abi::Completion;
 use super::access_log::Record;
-use super::sync::Mutex;
+use super::sync::{AtomicU8, Mutex};
 
 /// Entries of one connection that may wait; above it the connection is disconnected. In models few.
 pub(crate) const BOUND: usize = if cfg!(feature = "loom") { 5 } else { 65_536 };
@@ -76,13 +76,20 @@ struct State {
     entries: VecDeque<Entry>,
     /// Joins that were refused and whose subscriber has not been told yet.
     refused: Vec<Ticket>,
-    claimed: bool,
     phase: Phase,
 }
+
+/// A flag: somebody delivers.
+const CLAIMED: u8 = 1;
+/// A flag: something waits, or the connection has ended; the state has to be looked at.
+const BUSY: u8 = 2;
 
 /// What is on its way to a protocol for one connection.
 pub struct Outbox {
     state: Mutex<State>,
+    /// Changed under the lock, but for this: while there are none, an outbox is claimed without it, and
+    /// while nothing else has happened released.
+    flags: AtomicU8,
     /// Too much has waited: nothing more is executed for the connection.
     overflowed: AtomicBool,
 }
@@ -102,9 +109,8 @@ pub(crate) enum Appended {
 
 impl Default for Outbox {
     fn default() -> Self {
-        let state =
-            State { entries: VecDeque::new(), refused: Vec::new(), claimed: false, phase: Phase::Open };
-        Self { state: Mutex::new(state), overflowed: AtomicBool::new(false) }
+        let state = State { entries: VecDeque::new(), refused: Vec::new(), phase: Phase::Open };
+        Self { state: Mutex::new(state), flags: AtomicU8::new(0), overflowed: AtomicBool::new(false) }
     }
 }
 
@@ -112,12 +118,13 @@ impl Outbox {
     /// Appends, and calls nobody.
     pub(crate) fn append(&self, entry: Entry) -> Appended {
         let mut state = self.state.lock();
-        let appended =
-            if state.claimed || !state.entries.is_empty() { Appended::Behind } else { Appended::First };
         let is_completion = matches!(entry, Entry::Complete(_));
         if state.phase != Phase::Open && !is_completion {
             return Appended::Dropped;
         }
+        let is_claimed = self.flags.fetch_or(BUSY, Ordering::AcqRel) & CLAIMED != 0;
+        let appended =
+            if is_claimed || !state.entries.is_empty() { Appended::Behind } else { Appended::First };
         if matches!(entry, Entry::Disconnect { .. }) {
             state.phase = Phase::Closing;
         } else if state.entries.len() >= BOUND && state.phase == Phase::Open {
@@ -151,22 +158,28 @@ impl Outbox {
 
     /// Claims an outbox in which nothing waits: the claimer may make one call without queueing it.
     pub(crate) fn claim_idle(&self) -> Option<Delivery> {
-        let mut state = self.state.lock();
-        if state.claimed || !state.entries.is_empty() {
-            return None;
+        if self.flags.compare_exchange(0, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return Some(Delivery::Normal);
         }
-        state.claimed = true;
-        Some(state.delivery())
+        let state = self.state.lock();
+        (state.entries.is_empty() && self.set_claimed()).then(|| state.delivery())
     }
 
     /// Claims an outbox in which something waits. Answers how much of it to deliver.
     pub(crate) fn claim(&self) -> Option<usize> {
-        let mut state = self.state.lock();
-        if state.claimed || state.entries.is_empty() {
-            return None;
-        }
-        state.claimed = true;
-        Some(state.entries.len().min(BATCH))
+        let state = self.state.lock();
+        (!state.entries.is_empty() && self.set_claimed()).then(|| state.entries.len().min(BATCH))
+    }
+
+    /// Under the lock: whether the caller has the claim now.
+    fn set_claimed(&self) -> bool {
+        self.flags.fetch_or(CLAIMED, Ordering::AcqRel) & CLAIMED == 0
+    }
+
+    /// Under the lock: ends the claim of an outbox in which nothing waits.
+    fn end_claim(&self, state: &State) {
+        let flags = if state.phase == Phase::Open { 0 } else { BUSY };
+        self.flags.store(flags, Ordering::Release);
     }
 
     /// The next entry, for the claimer; `None` ends the claim.
@@ -175,7 +188,7 @@ impl Outbox {
         match state.entries.pop_front() {
             Some(entry) => Some((entry, state.delivery())),
             None => {
-                state.claimed = false;
+                self.end_claim(&state);
                 None
             }
         }
@@ -183,9 +196,15 @@ impl Outbox {
 
     /// Ends the claim if nothing waits; else it goes on, and the caller has to pass it on.
     pub(crate) fn release(&self) -> bool {
-        let mut state = self.state.lock();
-        state.claimed = !state.entries.is_empty();
-        !state.claimed
+        if self.flags.compare_exchange(CLAIMED, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            return true;
+        }
+        let state = self.state.lock();
+        let ends = state.entries.is_empty();
+        if ends {
+            self.end_claim(&state);
+        }
+        ends
     }
 
     /// Remembers that the protocol refused to let the connection join.
@@ -203,6 +222,7 @@ impl Outbox {
     /// The connection is removed: only completions are left.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
+        self.flags.fetch_or(BUSY, Ordering::AcqRel);
         state.phase = Phase::Gone;
         state.refused = Vec::new();
         state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
@@ -211,7 +231,7 @@ impl Outbox {
     /// Whether nothing waits and nobody is delivering.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state.lock();
-        !state.claimed && state.entries.is_empty()
+        state.entries.is_empty() && self.flags.load(Ordering::Acquire) & CLAIMED == 0
     }
 }
 
