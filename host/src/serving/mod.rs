@@ -12,7 +12,8 @@ mod connections;
 mod counters;
 mod entry_point;
 mod health;
-#[cfg(all(test, feature = "loom"))]
+#[cfg(test)]
+#[cfg(feature = "loom")]
 mod models;
 mod outbox;
 mod protocol;

@@ -1,6 +1,8 @@
 //! Models: loom runs each with every order in which threads can take their steps (with at most so many
 //! switches that nothing forces), and every value that an atomic may be seen with.
 //!
+//! `cargo test -p kuzzle-host --features loom --lib serving::models`
+//!
 //! Locks of the kernel and of the queues are not modelled; they are never held at a step that is.
 
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use super::connections::{Connection, Connections, Handle};
 use super::entry_point::{ConnectionInfo, new_connection};
 use super::outbox::{Answer, DisconnectReason};
 use super::protocol::{Protocol, State};
-use super::testing::{self, Seen, TestProtocol};
+use super::testing::{self, Probe, Seen, TestProtocol};
 use super::turn::{self, Turn};
 
 /// Runs a model with every order of steps.
@@ -33,20 +35,21 @@ fn connect(protocol: &'static Protocol) -> Option<Handle> {
 
 /// A connection of a protocol that records what it is told, and that it is told one thing at a time.
 struct Model {
-    test: TestProtocol,
+    protocol: &'static Protocol,
+    probe: &'static Probe,
     connection: Arc<Connection>,
     told: Arc<Mutex<Vec<String>>>,
 }
 
 impl Model {
     fn new() -> Self {
-        let test = testing::initialised("p");
-        test.protocol.host.open_gate();
-        let handle = connect(test.protocol).unwrap();
-        let connection = test.protocol.host.connections.find(handle).unwrap();
+        let TestProtocol { protocol, probe, .. } = testing::initialised("p");
+        protocol.host.open_gate();
+        let handle = connect(protocol).unwrap();
+        let connection = protocol.host.connections.find(handle).unwrap();
         let told = Arc::<Mutex<Vec<String>>>::default();
         let (record, inside) = (told.clone(), AtomicBool::new(false));
-        test.probe.watch(move |seen| {
+        probe.watch(move |seen| {
             let overlaps = inside.swap(true, Ordering::SeqCst);
             record.lock().push(match seen {
                 _ if overlaps => "two at once".into(),
@@ -60,12 +63,12 @@ impl Model {
             inside.store(false, Ordering::SeqCst);
             0
         });
-        Self { test, connection, told }
+        Self { protocol, probe, connection, told }
     }
 
     /// A turn on one of the protocol's threads.
     fn turn(&self) -> Turn {
-        Turn::inside(self.test.protocol)
+        Turn::inside(self.protocol)
     }
 
     fn notify(&self, turn: &mut Turn, text: &str) {
@@ -77,15 +80,15 @@ impl Model {
     fn answer(&self, turn: &mut Turn) {
         let request = Request::parse(br#"{"controller":"server","action":"now","requestId":"r"}"#).unwrap();
         let caller = Caller { connection: None, uuid: None, protocol: "p", headers: &[] };
-        let response = self.test.protocol.host.kernel.execute(&request, &caller, &mut Discard);
+        let response = self.protocol.host.kernel.execute(&request, &caller, &mut Discard);
         turn.deliver();
-        let answer = Answer { completion: self.test.probe.completion(), response, join: None };
+        let answer = Answer { completion: self.probe.completion(), response, join: None };
         turn.complete(&self.connection, answer);
     }
 
     /// The protocol's own thread does what waits now.
     fn serve(&self) {
-        let protocol = self.test.protocol;
+        let protocol = self.protocol;
         while protocol.queue.has_work() {
             protocol.queue.take().into_iter().for_each(|work| turn::serve(protocol, work));
         }
@@ -153,7 +156,7 @@ fn outbox_of_a_connection_that_is_removed_delivers_only_answers() {
             other.notify(&mut turn, "a2");
             other.answer(&mut turn);
         });
-        let protocol = model.test.protocol;
+        let protocol = model.protocol;
         let mut turn = model.turn();
         let removed = protocol.host.connections.remove(model.connection.handle, protocol).unwrap();
         turn.removed(&removed);
@@ -259,7 +262,7 @@ fn gate_leaves_no_connection_of_a_protocol_that_is_stopped_meanwhile() {
 fn gate_leaves_no_connection_that_is_not_told_of_a_shutdown() {
     model(|| {
         let model = Model::new();
-        let protocol = model.test.protocol;
+        let protocol = model.protocol;
         let thread = thread::spawn(move || connect(protocol));
         protocol.host.begin_shutdown();
         protocol.host.disconnect_all();
