@@ -82,7 +82,7 @@ impl Model {
         let caller = Caller { connection: None, uuid: None, protocol: "p", headers: &[] };
         let response = self.protocol.host.kernel.execute(&request, &caller, &mut Discard);
         turn.deliver();
-        let answer = Answer { completion: self.probe.completion(), response, join: None };
+        let answer = Answer { completion: self.probe.completion(), response, join: None, access: None };
         turn.complete(&self.connection, answer);
     }
 
