@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::env;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,9 @@ const COLLECTIONS: usize = 6;
 const WITNESSED: usize = 3;
 /// Broadcasts that may be on their way to the slowest protocol before nobody publishes.
 const AHEAD: u64 = 2_000;
+
+/// What else goes wrong is not told.
+const MOST_VIOLATIONS: usize = 20;
 
 /// A moment: later ones are greater; 0 is before all.
 type Moment = u64;
@@ -97,7 +100,8 @@ struct Client {
     calls_after_removal: AtomicU32,
     /// Somebody has asked the host to disconnect it.
     kicked: AtomicBool,
-    disconnected: AtomicBool,
+    /// When the host asked the protocol to close it.
+    disconnected: OnceLock<Instant>,
     /// When the join of a channel was accepted last.
     joins: Mutex<HashMap<String, Moment>>,
     last_join: AtomicU64,
@@ -109,6 +113,19 @@ struct Client {
     notified: Mutex<u64>,
     heard: AtomicU64,
     connection: Weak<Connection>,
+}
+
+impl Client {
+    /// Whether its protocol is removing it, or the host, as the protocol has not done so for long.
+    fn may_be_gone(&self) -> bool {
+        self.leaving.load(SeqCst) || self.disconnected.get().is_some_and(|at| at.elapsed().as_secs() >= 4)
+    }
+
+    /// Whether it may be used: for some time also when it has been disconnected.
+    fn is_usable(&self) -> bool {
+        let is_closed = self.disconnected.get().is_some_and(|at| at.elapsed().as_millis() >= 500);
+        !self.leaving.load(SeqCst) && !is_closed
+    }
 }
 
 /// That a connection is in a channel, from its join to its leave.
@@ -154,7 +171,10 @@ struct Asked {
 macro_rules! check {
     ($world:expr, $condition:expr, $($text:tt)+) => {
         if !$condition {
-            $world.violations.lock().push(format!($($text)+));
+            let mut violations = $world.violations.lock();
+            if violations.len() < MOST_VIOLATIONS {
+                violations.push(format!($($text)+));
+            }
         }
     };
 }
@@ -197,7 +217,7 @@ impl World {
             remover: Mutex::default(),
             calls_after_removal: AtomicU32::new(0),
             kicked: AtomicBool::new(false),
-            disconnected: AtomicBool::new(false),
+            disconnected: OnceLock::new(),
             joins: Mutex::default(),
             last_join: AtomicU64::new(0),
             last_refusal: AtomicU64::new(0),
@@ -224,8 +244,8 @@ impl World {
         }
         let status = side.probe.remove(client.handle);
         // After 5 s the host itself removes one that it has disconnected.
-        let is_allowed = status == raw::KUZZLE_OK
-            || (status == raw::KUZZLE_BAD_HANDLE && client.disconnected.load(SeqCst));
+        let is_allowed =
+            status == raw::KUZZLE_OK || (status == raw::KUZZLE_BAD_HANDLE && client.may_be_gone());
         check!(self, is_allowed, "remove_connection answers {status}");
         *client.remover.lock() = Some(thread::current().id());
         client.removed.store(self.now(), SeqCst);
@@ -277,7 +297,7 @@ impl World {
         }
         count(&self.counts.refused);
         check!(self, place.requests.lock().remove(&id).is_some(), "{id} was refused, and answered too");
-        let is_gone = client.is_some_and(|client| client.leaving.load(SeqCst));
+        let is_gone = client.is_some_and(|client| client.may_be_gone());
         check!(self, status == raw::KUZZLE_BAD_HANDLE && is_gone, "execute answers {status}");
         None
     }
@@ -373,7 +393,7 @@ impl World {
     fn crowded(&self, side: usize) -> Arc<Client> {
         let mut crowded = self.sides[side].crowded.lock();
         match &*crowded {
-            Some(client) if !client.leaving.load(SeqCst) => client.clone(),
+            Some(client) if client.is_usable() => client.clone(),
             _ => {
                 let client = self.connect(side, false);
                 self.sides[side].victims.lock().push(client.clone());
@@ -445,7 +465,7 @@ impl World {
         if is_answer {
             return Some(client);
         }
-        check!(self, !client.disconnected.load(SeqCst), "{what} after disconnect");
+        check!(self, client.disconnected.get().is_none(), "{what} after disconnect");
         if client.removed.load(SeqCst) != 0 {
             // The host may have begun one on another thread: it looks at the connection, then calls.
             let here = *client.remover.lock() == Some(thread::current().id());
@@ -485,7 +505,7 @@ impl World {
             Seen::Disconnect { connection } => {
                 count(&self.counts.disconnects);
                 let Some(client) = self.enter(side, *connection, "disconnect", false) else { return 0 };
-                client.disconnected.store(true, SeqCst);
+                let _ = client.disconnected.set(Instant::now());
                 check!(self, client.kicked.load(SeqCst), "disconnect for no reason");
                 if self.one_in(2) {
                     self.remove(&client);
@@ -596,7 +616,7 @@ impl World {
         if let Some(client) = client {
             self.enter(side, client.handle, "answer", true);
         }
-        let is_leaving = client.is_some_and(|client| client.leaving.load(SeqCst));
+        let is_leaving = client.is_some_and(|client| client.may_be_gone());
         let is_kicked = client.is_some_and(|client| client.kicked.load(SeqCst));
         if let Some(client) = client {
             let is_gone = client.removed.load(SeqCst) != 0;
@@ -652,7 +672,7 @@ impl World {
     fn drive(&self, side: usize, publisher: usize, shared: &[Arc<Client>], over: &AtomicBool) {
         let mut own: Vec<Arc<Client>> = Vec::new();
         while !over.load(SeqCst) {
-            own.retain(|client| !client.leaving.load(SeqCst));
+            own.retain(|client| client.is_usable());
             let collection = self.random(COLLECTIONS);
             let mut choice = self.random(100);
             if own.len() < 2 || (choice < 5 && own.len() < 8) {
