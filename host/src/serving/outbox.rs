@@ -33,11 +33,32 @@ pub enum DisconnectReason {
 
 /// One call that is due.
 pub(crate) enum Entry {
-    Join { channel: Channel, ticket: Ticket },
+    Join {
+        channel: Channel,
+        ticket: Ticket,
+    },
     Leave(Channel),
-    Notify { channels: Arc<[Channel]>, payload: Payload },
-    Disconnect { reason: DisconnectReason, message: Box<str> },
+    Notify {
+        channels: Arc<[Channel]>,
+        payload: Payload,
+    },
+    /// What a join brings about, for all who are in the channels: it comes after the join.
+    Broadcast {
+        channels: Arc<[Channel]>,
+        payload: Payload,
+    },
+    Disconnect {
+        reason: DisconnectReason,
+        message: Box<str>,
+    },
     Complete(Box<Answer>),
+}
+
+impl Entry {
+    /// Whether others wait for it, whatever becomes of the connection.
+    fn outlives(&self) -> bool {
+        matches!(self, Self::Complete(_) | Self::Broadcast { .. })
+    }
 }
 
 /// Which join, to know it again when its request is answered.
@@ -130,7 +151,7 @@ impl Outbox {
         } else if state.entries.len() >= BOUND && state.phase == Phase::Open {
             self.overflowed.store(true, Ordering::Relaxed);
             state.phase = Phase::Closing;
-            state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+            state.entries.retain(Entry::outlives);
             if is_completion {
                 state.entries.push_back(entry);
             }
@@ -225,7 +246,7 @@ impl Outbox {
         self.flags.fetch_or(BUSY, Ordering::AcqRel);
         state.phase = Phase::Gone;
         state.refused = Vec::new();
-        state.entries.retain(|entry| matches!(entry, Entry::Complete(_)));
+        state.entries.retain(Entry::outlives);
     }
 
     /// Whether nothing waits and nobody is delivering.

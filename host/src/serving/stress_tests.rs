@@ -106,8 +106,6 @@ struct Client {
     joins: Mutex<HashMap<String, Moment>>,
     last_join: AtomicU64,
     last_refusal: AtomicU64,
-    /// It wants to hear who leaves, which any thread may have to deliver.
-    hears_leavers: AtomicBool,
     /// When its running subscription began.
     subscribing: AtomicU64,
     notified: Mutex<u64>,
@@ -221,7 +219,6 @@ impl World {
             joins: Mutex::default(),
             last_join: AtomicU64::new(0),
             last_refusal: AtomicU64::new(0),
-            hears_leavers: AtomicBool::new(false),
             subscribing: AtomicU64::new(0),
             notified: Mutex::default(),
             heard: AtomicU64::new(0),
@@ -317,9 +314,6 @@ impl World {
     fn subscribe(&self, client: &Arc<Client>, collection: usize) -> Option<Arc<Asked>> {
         let users = ["none", "in", "out", "all"][self.random(4)];
         let scope = ["all", "in"][self.random(2)];
-        if users == "out" {
-            client.hears_leavers.store(true, SeqCst);
-        }
         let request = json!({
             "controller": "realtime", "action": "subscribe", "index": "i", "collection": format!("c{collection}"),
             "body": {}, "users": users, "scope": scope, "volatile": { "who": client.handle },
@@ -593,13 +587,11 @@ impl World {
         }
     }
 
-    /// That somebody has entered is not told its own protocol before it has entered, unless another
-    /// thread is delivering to it.
+    /// That somebody has entered is not told its own protocol before it has entered.
     fn user(&self, side: usize, user: &str, message: &Value) {
         let who = message["volatile"]["who"].as_u64().unwrap();
         let client = self.sides[side].clients.read().get(&who).cloned();
-        let is_ours = |client: &Arc<Client>| client.exclusive && !client.hears_leavers.load(SeqCst);
-        if let Some(client) = client.filter(|client| user == "in" && is_ours(client)) {
+        if let Some(client) = client.filter(|client| user == "in" && client.exclusive) {
             let is_joining = client.last_join.load(SeqCst) > client.subscribing.load(SeqCst);
             let is_ending = client.kicked.load(SeqCst) || client.leaving.load(SeqCst);
             check!(self, is_joining || is_ending, "told before the join");

@@ -23,6 +23,33 @@ fn a_subscriber_is_joined_before_its_answer_and_notified_before_its_own_publish_
 }
 
 #[test]
+fn who_enters_is_told_after_the_join_even_if_another_thread_delivers_it() {
+    let (_, [p]) = host_with(["p"]);
+    let (stays, joins) = (p.probe.connect().unwrap(), p.probe.connect().unwrap());
+    assert_eq!(p.probe.subscribe(stays, "c"), raw::KUZZLE_OK);
+    let _ = p.so_far();
+    // A thread is held in an answer to the joiner, so that it delivers what comes meanwhile.
+    let (held, is_held) = mpsc::channel();
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = parking_lot::Mutex::new(hold);
+    p.script("response", move |_| {
+        let _ = held.send(());
+        let _ = hold.lock().recv();
+        0
+    });
+    let answering = thread::spawn(move || {
+        p.probe.execute(joins, &json!({ "controller": "server", "action": "now", "requestId": "now" }))
+    });
+    is_held.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(p.probe.subscribe(joins, "c"), raw::KUZZLE_OK);
+    assert_eq!(p.so_far(), ["response now 200"], "the join waits, and so does what tells of it");
+    drop(release);
+    assert_eq!(answering.join().unwrap(), raw::KUZZLE_OK);
+    let rest: Vec<_> = (0..3).map(|_| p.next()).collect();
+    assert_eq!(rest, ["join", "broadcast user in", "response subscribe-c 200"]);
+}
+
+#[test]
 fn another_protocols_broadcast_comes_on_its_own_thread() {
     let (_, [a, b]) = host_with(["a", "b"]);
     let subscriber = b.probe.connect().unwrap();

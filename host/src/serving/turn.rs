@@ -56,6 +56,8 @@ pub(crate) struct Turn {
     outermost: bool,
     /// The join that the kernel has appended last.
     join: Option<Ticket>,
+    /// Whose it is, if somebody else delivers it.
+    joiner: Option<Arc<Connection>>,
     /// What to tell in the log, once the kernel has returned: it holds a lock.
     told: Vec<Told>,
 }
@@ -88,11 +90,12 @@ impl Turn {
         });
         // A thread that is ending can keep nothing: all goes through the queues.
         let (place, outermost) = begun.unwrap_or((Where::Outside, true));
-        Self { host, place, outermost, join: None, told: Vec::new() }
+        Self { host, place, outermost, join: None, joiner: None, told: Vec::new() }
     }
 
     /// The join that the request just executed has appended.
     pub(crate) fn take_join(&mut self) -> Option<Ticket> {
+        self.joiner = None;
         self.join.take()
     }
 
@@ -179,6 +182,8 @@ impl Turn {
         let (protocol, handle) = (connection.protocol, connection.handle);
         match entry {
             Entry::Complete(answer) => self.answer(connection, *answer, delivery),
+            Entry::Broadcast { .. } if self.host.is_closing() => {}
+            Entry::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
             _ if delivery == Delivery::Dropped => {}
             Entry::Join { channel, ticket } => {
                 if !protocol.join_channel(handle, &channel) {
@@ -237,12 +242,28 @@ impl Turn {
     }
 
     fn append(&mut self, connection: ConnectionId, entry: Entry) {
-        let Some(connection) = self.host.connections.find(Handle(connection.0)) else { return };
-        match connection.outbox.append(entry) {
-            Appended::First => self.schedule(&connection),
-            Appended::Behind | Appended::Dropped => {}
-            Appended::Overflow => self.told.push(Told::Overflow(connection)),
+        if let Some(connection) = self.host.connections.find(Handle(connection.0)) {
+            self.append_to(&connection, entry);
         }
+    }
+
+    fn append_to(&mut self, connection: &Arc<Connection>, entry: Entry) -> Appended {
+        let appended = connection.outbox.append(entry);
+        match appended {
+            Appended::First => self.schedule(connection),
+            Appended::Behind | Appended::Dropped => {}
+            Appended::Overflow => self.told.push(Told::Overflow(connection.clone())),
+        }
+        appended
+    }
+
+    /// Has a broadcast of the protocol's come after the join that it tells of, if somebody else delivers
+    /// that. False if there is no such join.
+    fn follow_join(&mut self, protocol: &Protocol, channels: &Arc<[Channel]>, payload: &Payload) -> bool {
+        let Some(joiner) = self.joiner.clone() else { return false };
+        let entry = Entry::Broadcast { channels: channels.clone(), payload: payload.clone() };
+        std::ptr::eq(joiner.protocol, protocol)
+            && matches!(self.append_to(&joiner, entry), Appended::First | Appended::Behind)
     }
 
     fn tell(&mut self) {
@@ -294,6 +315,7 @@ impl Outbound for Turn {
                 if protocol.state() == State::Suspended {
                     protocol.counters.dropped.add();
                 }
+            } else if self.follow_join(protocol, &channels, &payload) {
             } else if self.may_call(protocol) {
                 let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
                 THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
@@ -312,7 +334,11 @@ impl Outbound for Turn {
     fn join(&mut self, connection: ConnectionId, channel: &Channel) {
         let ticket = Ticket::new();
         self.join = Some(ticket);
-        self.append(connection, Entry::Join { channel: channel.clone(), ticket });
+        let Some(connection) = self.host.connections.find(Handle(connection.0)) else { return };
+        let entry = Entry::Join { channel: channel.clone(), ticket };
+        if self.append_to(&connection, entry) == Appended::Behind {
+            self.joiner = Some(connection);
+        }
     }
 
     fn leave(&mut self, connection: ConnectionId, channel: &Channel) {
