@@ -15,7 +15,7 @@ use crate::text;
 use crate::wanted::Wanted;
 
 /// A condition in its standard form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
     /// The field is this scalar.
     Equals(Path, Scalar),
@@ -50,10 +50,16 @@ pub(crate) struct Query {
 }
 
 /// A condition or its negation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Literal {
     pub(crate) condition: Arc<Condition>,
     pub(crate) is_negated: bool,
+}
+
+impl PartialEq for Query {
+    fn eq(&self, other: &Query) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Literal {

@@ -37,6 +37,7 @@ pub struct Document {
     fields: Vec<Field>,
     /// Open addressing by the hash of the path: 0, or a position in `fields` plus one.
     table: Vec<u32>,
+    has_shadows: bool,
 }
 
 /// A member of the document or of an object in it, however deep, but not in an array.
@@ -67,7 +68,8 @@ impl Document {
             fields.push(Field { hash: Hash::of("_id"), len: 3, node, is_shadowed: false });
         }
         let table = Document::index(&mut fields);
-        Ok(Document { tree, fields, table })
+        let has_shadows = fields.iter().any(|field| field.is_shadowed);
+        Ok(Document { tree, fields, table, has_shadows })
     }
 
     /// The field with this path.
@@ -79,6 +81,11 @@ impl Document {
 
     pub(crate) fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// Whether any field is shadowed.
+    pub(crate) fn has_shadows(&self) -> bool {
+        self.has_shadows
     }
 
     pub(crate) fn value(&self, field: &Field) -> Value<'_> {
