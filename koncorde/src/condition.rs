@@ -211,8 +211,7 @@ pub(crate) enum Place {
 pub(crate) fn place_of(value: Option<Value<'_>>) -> Place {
     let Some(value) = value else { return Place::Nowhere };
     match value.form() {
-        Form::Null | Form::Bool(false) | Form::String("") => Place::Nowhere,
-        Form::Number(number) if number == 0.0 => Place::Nowhere,
+        Form::Null | Form::Bool(false) | Form::Number(0.0) | Form::String("") => Place::Nowhere,
         _ => Point::from_value(value).map_or(Place::Unknown, Place::At),
     }
 }

@@ -273,7 +273,7 @@ fn bounds(sides: &[Side]) -> (Rectangle, Option<Pole>) {
         east = east.max(lon);
     }
     let pole =
-        ((lon - start).abs() > 180.0).then(|| if south + north >= 0.0 { Pole::North } else { Pole::South });
+        ((lon - start).abs() > 180.0).then_some(if south + north >= 0.0 { Pole::North } else { Pole::South });
     if pole == Some(Pole::North) {
         north = 90.0;
     }

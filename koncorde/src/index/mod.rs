@@ -172,6 +172,7 @@ impl<Id: Eq + Hash> Index<Id> {
             groups: &self.groups,
             scope,
             seen: HashTable::new(),
+            seen_groups: HashTable::new(),
             has_shadows: document.has_shadows(),
             found: &mut found,
         };
@@ -309,6 +310,8 @@ struct Search<'a, Id, F> {
     scope: Scope<'a>,
     /// Filters that were found and could be found again.
     seen: HashTable<u32>,
+    /// If fields are shadowed: groups that were found.
+    seen_groups: HashTable<u32>,
     has_shadows: bool,
     found: &'a mut F,
 }
@@ -316,6 +319,10 @@ struct Search<'a, Id, F> {
 impl<Id, F: FnMut(&Id)> Search<'_, Id, F> {
     /// The condition of the group holds; not exactly if it holds for a field that is shadowed.
     fn hit(&mut self, group: u32, is_exact: bool) {
+        // Whether a filter matches does not depend on the field that it is found by.
+        if self.has_shadows && !is_new(&mut self.seen_groups, group) {
+            return;
+        }
         for posting in &self.groups[group].postings {
             let stored = &self.filters[posting.slot];
             if (stored.keys.len() > 1 || self.has_shadows) && !is_new(&mut self.seen, posting.slot) {

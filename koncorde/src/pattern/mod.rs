@@ -137,7 +137,7 @@ fn words(error: &regex_syntax::Error, source: &str) -> String {
     match error.kind() {
         ErrorKind::GroupUnclosed => format!("missing ): {source}"),
         ErrorKind::GroupUnopened => format!("unexpected ): {source}"),
-        ErrorKind::ClassUnclosed => format!("missing ]: {at}"),
+        ErrorKind::ClassUnclosed => format!("missing ]: {}", &error.pattern()[span.start.offset..]),
         ErrorKind::ClassRangeInvalid => format!("invalid character class range: {at}"),
         ErrorKind::RepetitionMissing => format!("no argument for repetition operator: {at}"),
         ErrorKind::RepetitionCountInvalid => format!("invalid repetition size: {at}"),

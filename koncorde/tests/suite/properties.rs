@@ -1,13 +1,11 @@
 //! Random filters and documents: the normal form, the index and the filter as it is written agree.
 
-mod support;
-
 use std::collections::HashMap;
 
+use crate::oracle;
+use crate::random::Random;
 use koncorde::{Document, Filter, Index, Limits};
 use serde_json::Value;
-use support::oracle;
-use support::random::Random;
 
 fn parse(filter: &Value) -> Filter {
     let limits = Limits { conditions: 0, ..Limits::default() };
