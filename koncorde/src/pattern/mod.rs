@@ -139,7 +139,10 @@ fn words(error: &regex_syntax::Error, source: &str) -> String {
         ErrorKind::GroupUnopened => format!("unexpected ): {source}"),
         ErrorKind::ClassUnclosed => format!("missing ]: {}", &error.pattern()[span.start.offset..]),
         ErrorKind::ClassRangeInvalid => format!("invalid character class range: {at}"),
-        ErrorKind::RepetitionMissing => format!("no argument for repetition operator: {at}"),
+        ErrorKind::RepetitionMissing => {
+            let operator = &error.pattern()[span.start.offset..];
+            format!("no argument for repetition operator: {}", &operator[..operator.len().min(1)])
+        }
         ErrorKind::RepetitionCountInvalid => format!("invalid repetition size: {at}"),
         ErrorKind::UnsupportedLookAround => format!("invalid perl operator: {at}"),
         ErrorKind::NestLimitExceeded(_) => "expression too deep".to_owned(),
