@@ -35,19 +35,36 @@ fn compare(mix: &str, size: usize, folder: &Path) -> std::io::Result<()> {
     for (number, filter) in filters.iter().enumerate() {
         index.insert(number, &Filter::parse(filter, &Limits::default()).expect("the filter is valid"));
     }
-    let start = Instant::now();
-    let (mut rounds, mut matches) = (0, 0);
-    while start.elapsed().as_secs_f64() < SECONDS {
+    let mut matches = 0;
+    let reading = per_second(|| {
         matches = 0;
         for text in &documents {
             let document = Document::parse(text, None).expect("the document is valid");
             index.for_each_match(&document, |_| matches += 1);
         }
-        rounds += 1;
-    }
-    let per_second = f64::from(rounds) * DOCUMENTS as f64 / start.elapsed().as_secs_f64();
+    });
+    let parsed: Vec<Document> =
+        documents.iter().map(|text| Document::parse(text, None).expect("the document is valid")).collect();
+    let matching = per_second(|| {
+        let mut count = 0;
+        for document in &parsed {
+            index.for_each_match(document, |_| count += 1);
+        }
+        assert_eq!(count, matches);
+    });
     let name = |part: &str| folder.join(format!("{mix}-{size}.{part}"));
     fs::write(name("filters"), filters.join("\n"))?;
     fs::write(name("documents"), documents.join("\n"))?;
-    fs::write(name("result"), format!("{matches} {per_second}"))
+    fs::write(name("result"), format!("{matches} {reading} {matching}"))
+}
+
+/// How many documents a second, if each round is about all of them.
+fn per_second(mut round: impl FnMut()) -> f64 {
+    let start = Instant::now();
+    let mut rounds = 0;
+    while start.elapsed().as_secs_f64() < SECONDS {
+        round();
+        rounds += 1;
+    }
+    f64::from(rounds) * DOCUMENTS as f64 / start.elapsed().as_secs_f64()
 }

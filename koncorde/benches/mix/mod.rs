@@ -61,6 +61,7 @@ pub(crate) fn filter(mix: &str, number: usize) -> String {
 }
 
 /// A document like those that the filters are about. Of filters below the number it may satisfy some.
+#[allow(dead_code, reason = "not every benchmark uses it")]
 pub(crate) fn document(number: usize, filters: usize) -> String {
     let random = &mut Random(number as u64 ^ 0xdead_beef);
     let mut some = || random.below(filters as u64 * 2);
@@ -74,6 +75,7 @@ pub(crate) fn document(number: usize, filters: usize) -> String {
 }
 
 /// A document of the same shape that satisfies no filter of any mix.
+#[allow(dead_code, reason = "not every benchmark uses it")]
 pub(crate) fn stranger() -> String {
     r#"{"driver":{"id":"nobody","name":"Grace","licences":["B","C1"]},"status":"gone","customer":"nobody","price":-1.5,"position":{"lat":85.5,"lon":0},"tag":"none","note":"a remark that is of no use to anybody","zone":"nowhere","passengers":3}"#.to_owned()
 }

@@ -7,10 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::condition::Range;
+use crate::hash::Numbers;
 
 #[derive(Debug, Default)]
 pub(super) struct Intervals {
-    places: HashMap<Prefix, Place>,
+    places: HashMap<Prefix, Place, Numbers>,
     /// How many places there are with prefixes of each length.
     lengths: Vec<u32>,
 }
