@@ -181,14 +181,21 @@ impl<Id: Eq + Hash> Index<Id> {
                 search.hit(group, true);
             }
         }
-        for field in document.fields() {
-            let index = self
-                .by_path
-                .find(field.hash.spread(), |number| document.has_path(field, &self.fields[*number].path));
-            if let Some(index) = index {
-                let value = document.value(field);
-                let is_exact = !field.is_shadowed;
-                self.fields[*index].for_each_hit(value, scope, &self.groups, |group| {
+        // From the side that has less to look up.
+        if self.by_path.len() < document.fields().len() && !document.has_shadows() {
+            for field in self.by_path.iter().map(|number| &self.fields[*number]) {
+                if let Some(value) = document.get(&field.path) {
+                    field.for_each_hit(value, scope, &self.groups, |group| search.hit(group, true));
+                }
+            }
+        } else {
+            for field in document.fields() {
+                let number = self
+                    .by_path
+                    .find(field.hash.spread(), |number| document.has_path(field, &self.fields[*number].path));
+                let Some(number) = number else { continue };
+                let (value, is_exact) = (document.value(field), !field.is_shadowed);
+                self.fields[*number].for_each_hit(value, scope, &self.groups, |group| {
                     search.hit(group, is_exact);
                 });
             }
