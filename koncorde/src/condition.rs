@@ -15,7 +15,7 @@ use crate::text;
 use crate::wanted::Wanted;
 
 /// A condition in its standard form.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Condition {
     /// The field is this scalar.
     Equals(Path, Scalar),
@@ -50,10 +50,16 @@ pub(crate) struct Query {
 }
 
 /// A condition or its negation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Literal {
     pub(crate) condition: Arc<Condition>,
     pub(crate) is_negated: bool,
+}
+
+impl PartialEq for Query {
+    fn eq(&self, other: &Query) -> bool {
+        self.text == other.text
+    }
 }
 
 impl Literal {
@@ -205,8 +211,7 @@ pub(crate) enum Place {
 pub(crate) fn place_of(value: Option<Value<'_>>) -> Place {
     let Some(value) = value else { return Place::Nowhere };
     match value.form() {
-        Form::Null | Form::Bool(false) | Form::String("") => Place::Nowhere,
-        Form::Number(number) if number == 0.0 => Place::Nowhere,
+        Form::Null | Form::Bool(false) | Form::Number(0.0) | Form::String("") => Place::Nowhere,
         _ => Point::from_value(value).map_or(Place::Unknown, Place::At),
     }
 }

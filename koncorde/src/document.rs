@@ -37,6 +37,7 @@ pub struct Document {
     fields: Vec<Field>,
     /// Open addressing by the hash of the path: 0, or a position in `fields` plus one.
     table: Vec<u32>,
+    has_shadows: bool,
 }
 
 /// A member of the document or of an object in it, however deep, but not in an array.
@@ -67,7 +68,8 @@ impl Document {
             fields.push(Field { hash: Hash::of("_id"), len: 3, node, is_shadowed: false });
         }
         let table = Document::index(&mut fields);
-        Ok(Document { tree, fields, table })
+        let has_shadows = fields.iter().any(|field| field.is_shadowed);
+        Ok(Document { tree, fields, table, has_shadows })
     }
 
     /// The field with this path.
@@ -81,13 +83,20 @@ impl Document {
         &self.fields
     }
 
+    /// Whether any field is shadowed.
+    pub(crate) fn has_shadows(&self) -> bool {
+        self.has_shadows
+    }
+
     pub(crate) fn value(&self, field: &Field) -> Value<'_> {
         self.tree.value(field.node)
     }
 
     /// Whether the path of the field is this one.
     pub(crate) fn has_path(&self, field: &Field, path: &Path) -> bool {
-        field.hash == path.hash() && is_path(self.value(field), path.text())
+        field.hash == path.hash()
+            && field.len as usize == path.text().len()
+            && is_path(self.value(field), path.text())
     }
 
     fn find(&self, hash: Hash, len: u32) -> Option<&Field> {
@@ -161,22 +170,18 @@ fn flatten(tree: &Tree) -> Vec<Field> {
     fields
 }
 
-/// Whether the keys from the document to this value, joined by dots, are the path.
+/// Whether the keys from the document to this value, joined by dots, are the path. They are as long as it.
 fn is_path(value: Value<'_>, path: &str) -> bool {
     let (mut value, mut path) = (value, path);
     loop {
         let Some(rest) = path.strip_suffix(value.key()) else { return false };
-        value = value.parent();
-        if value.node() == 0 {
-            return rest.is_empty();
-        }
-        // The rest is a dot after the path of the parent, or nothing if that is empty.
+        // Whatever is above has no length: nothing, or empty keys.
         if rest.is_empty() {
-            path = "";
-            continue;
+            return true;
         }
+        value = value.parent();
         match rest.strip_suffix('.') {
-            Some(parent) if !parent.is_empty() => path = parent,
+            Some(parent) if value.node() != 0 => path = parent,
             _ => return false,
         }
     }

@@ -101,27 +101,42 @@ impl Tree {
 
     /// Of members with the same key, only the last one stays.
     fn supersede_repeated_keys(&mut self, object: u32, members: usize) {
-        const FEW: usize = 12;
+        const FEW: usize = 16;
         if members < 2 {
             return;
         }
         let mut superseded = Vec::new();
-        let mut nodes = Vec::with_capacity(members);
-        let mut node = object + 1;
-        while node < self.nodes.len() as u32 {
-            nodes.push(node);
-            node = self.nodes[node as usize].end;
-        }
-        let key = |node: u32| self.text(self.nodes[node as usize].key);
         if members <= FEW {
-            for (position, &node) in nodes.iter().enumerate() {
-                if nodes[position + 1..].iter().any(|&later| key(later) == key(node)) {
-                    superseded.push(node);
+            // One bit for some of the keys: most are seen to be new without a comparison.
+            let mut seen = 0_u64;
+            let mut node = object + 1;
+            while node < self.nodes.len() as u32 {
+                let Node { key, end, .. } = self.nodes[node as usize];
+                let text = self.text(key);
+                let bytes = text.as_bytes();
+                let sum =
+                    bytes.iter().fold(bytes.len(), |sum, byte| sum.wrapping_mul(5) + usize::from(*byte));
+                let bit = 1 << (sum % 64);
+                if seen & bit != 0 {
+                    let mut earlier = object + 1;
+                    while earlier < node {
+                        if self.text(self.nodes[earlier as usize].key) == text {
+                            superseded.push(earlier);
+                        }
+                        earlier = self.nodes[earlier as usize].end;
+                    }
                 }
+                seen |= bit;
+                node = end;
             }
         } else {
             let mut last = HashMap::with_capacity(members);
-            superseded.extend(nodes.iter().filter_map(|&node| last.insert(key(node), node)));
+            let mut node = object + 1;
+            while node < self.nodes.len() as u32 {
+                let Node { key, end, .. } = self.nodes[node as usize];
+                superseded.extend(last.insert(self.text(key), node));
+                node = end;
+            }
         }
         for node in superseded {
             self.nodes[node as usize].kind = Kind::Superseded;

@@ -7,9 +7,11 @@
 //! A condition on text or on places and its negation exclude each other, but neither has to hold (a number matches
 //! neither `regexp` nor `not regexp`): over them no consensus is formed.
 //!
-//! A filter whose prime implicants take too many steps keeps its shape: nested lists, sorted and without repetitions.
+//! A filter whose prime implicants take too many steps keeps its shape: nested lists, [`sorted`] and without
+//! repetitions.
 
 mod exclusion;
+mod sorted;
 mod terms;
 
 use std::collections::{HashMap, HashSet};
@@ -21,16 +23,15 @@ use crate::condition::{Condition, Literal};
 use crate::expression::Expression;
 use crate::text;
 
-const EVERYTHING: &str = r#"[[{"everything":true}]]"#;
-const NOTHING: &str = r#"[[{"nothing":true}]]"#;
-
 /// The normal form and its text. Of equal texts, the expressions are equal.
 pub(crate) fn normalize(expression: Expression, max_steps: usize) -> (Expression, String) {
+    // In this order how many steps there are does not depend on the order and the repetitions of the filter.
+    let (expression, text) = sorted::sorted(expression);
     let vocabulary = Vocabulary::of(&expression);
     let mut steps = Steps::new(max_steps);
     match terms::prime_implicants(&expression, &vocabulary, &mut steps) {
         Some(terms) => vocabulary.rows(&without_contradictions(terms, &vocabulary, max_steps)),
-        None => sorted(expression),
+        None => (expression, text),
     }
 }
 
@@ -80,8 +81,8 @@ impl Vocabulary {
     /// The disjunction of the terms, which are sorted.
     fn rows(&self, terms: &[Term]) -> (Expression, String) {
         match terms {
-            [] => return sorted(Expression::nothing()),
-            [term] if term.codes().next().is_none() => return sorted(Expression::everything()),
+            [] => return sorted::sorted(Expression::nothing()),
+            [term] if term.codes().next().is_none() => return sorted::sorted(Expression::everything()),
             _ => {}
         }
         let mut out = String::new();
@@ -116,35 +117,4 @@ fn text_of(condition: &Condition) -> String {
     let mut text = String::new();
     condition.write(&mut text);
     text
-}
-
-/// The same shape with its lists sorted.
-fn sorted(expression: Expression) -> (Expression, String) {
-    let (parts, is_any) = match expression {
-        Expression::Literal(literal) => {
-            let mut text = String::new();
-            literal.write(&mut text);
-            return (Expression::Literal(literal), text);
-        }
-        Expression::All(parts) => (parts, false),
-        Expression::Any(parts) => (parts, true),
-    };
-    if parts.is_empty() {
-        return if is_any {
-            (Expression::nothing(), NOTHING.to_owned())
-        } else {
-            (Expression::everything(), EVERYTHING.to_owned())
-        };
-    }
-    let mut parts: Vec<(Expression, String)> = parts.into_iter().map(sorted).collect();
-    parts.sort_by(|(_, one), (_, other)| one.cmp(other));
-    parts.dedup_by(|(_, one), (_, other)| one == other);
-    if parts.len() == 1 {
-        return parts.remove(0);
-    }
-    let (parts, texts): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
-    let mut text = String::from(if is_any { "{\"or\":" } else { "{\"and\":" });
-    text::list(&mut text, ['[', ']'], texts, |out, part| out.push_str(&part));
-    text.push('}');
-    (if is_any { Expression::any(parts) } else { Expression::all(parts) }, text)
 }

@@ -58,8 +58,9 @@ struct Side {
     to: Point,
     /// How far east it goes, in degrees.
     eastward: f64,
-    /// Where it leads to at its beginning, in degrees from north.
+    /// Where it leads to at its beginning and at its end, in degrees from north.
     azimuth: f64,
+    end_azimuth: f64,
 }
 
 /// A pole that a polygon contains.
@@ -200,8 +201,8 @@ enum Position {
 
 impl Side {
     fn new(from: Point, to: Point) -> Side {
-        let (azimuth, _, _): (f64, f64, f64) = WGS84.inverse(from.lat, from.lon, to.lat, to.lon);
-        Side { from, to, eastward: turn(to.lon - from.lon), azimuth }
+        let (azimuth, end_azimuth, _): (f64, f64, f64) = WGS84.inverse(from.lat, from.lon, to.lat, to.lon);
+        Side { from, to, eastward: turn(to.lon - from.lon), azimuth, end_azimuth }
     }
 
     fn position_of(&self, point: Point) -> Position {
@@ -238,11 +239,10 @@ impl Side {
 
     /// The most northern and most southern latitude.
     fn latitudes(&self) -> (f64, f64) {
-        let Side { from, to, azimuth, .. } = self;
+        let Side { from, to, azimuth, end_azimuth, .. } = self;
         let (mut south, mut north) = (from.lat.min(to.lat), from.lat.max(to.lat));
-        let (_, end_azimuth, _): (f64, f64, f64) = WGS84.inverse(from.lat, from.lon, to.lat, to.lon);
         let goes_north = |azimuth: f64| azimuth.abs() < 90.0;
-        if goes_north(*azimuth) != goes_north(end_azimuth) {
+        if goes_north(*azimuth) != goes_north(*end_azimuth) {
             // Clairaut: cos(reduced latitude) * sin(azimuth) stays the same, and where it turns the sine is 1.
             let reduced = ((1.0 - FLATTENING) * from.lat.to_radians().tan()).atan();
             let turning = (reduced.cos() * azimuth.to_radians().sin().abs()).clamp(0.0, 1.0).acos();
@@ -273,7 +273,7 @@ fn bounds(sides: &[Side]) -> (Rectangle, Option<Pole>) {
         east = east.max(lon);
     }
     let pole =
-        ((lon - start).abs() > 180.0).then(|| if south + north >= 0.0 { Pole::North } else { Pole::South });
+        ((lon - start).abs() > 180.0).then_some(if south + north >= 0.0 { Pole::North } else { Pole::South });
     if pole == Some(Pole::North) {
         north = 90.0;
     }
@@ -282,8 +282,6 @@ fn bounds(sides: &[Side]) -> (Rectangle, Option<Pole>) {
     }
     let is_all_around = pole.is_some() || east - west >= 360.0 || sides.iter().any(Side::is_half_turn);
     if is_all_around {
-        (west, east) = (-180.0, 180.0);
-    } else if east + MARGIN > 180.0 + 180.0 || west - MARGIN < -360.0 {
         (west, east) = (-180.0, 180.0);
     } else {
         (west, east) = (west - MARGIN, east + MARGIN);

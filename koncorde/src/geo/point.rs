@@ -60,7 +60,14 @@ impl Point {
 
 /// The longitude between -180 and 180.
 pub(crate) fn wrapped(lon: f64) -> f64 {
-    if (-180.0..=180.0).contains(&lon) { lon } else { (lon + 180.0).rem_euclid(360.0) - 180.0 }
+    if (-180.0..=180.0).contains(&lon) {
+        return lon;
+    }
+    match lon % 360.0 {
+        lon if lon > 180.0 => lon - 360.0,
+        lon if lon < -180.0 => lon + 360.0,
+        lon => lon + 0.0,
+    }
 }
 
 /// A number, or a text that begins with one.

@@ -63,8 +63,8 @@ fn class(chars: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), String
             '\\' => escape(chars, out, true)?,
             '[' if chars.peek() == Some(&':') => posix_class(chars, out),
             '[' | '&' | '~' => out.extend(['\\', character]),
-            // A range, or a hyphen. Two of them would be an operator.
-            '-' if chars.peek() == Some(&'-') => out.push_str(r"\-"),
+            // A range that ends with a hyphen. Two of them would be an operator.
+            '-' if chars.next_if_eq(&'-').is_some() => out.push_str(r"-\-"),
             _ => out.push(character),
         }
     }
@@ -103,21 +103,43 @@ fn escape(chars: &mut Peekable<Chars<'_>>, out: &mut String, in_class: bool) -> 
         'B' if !in_class => out.push_str(r"(?-u:\B)"),
         'A' | 'z' if !in_class => out.extend(['\\', character]),
         't' | 'n' | 'r' | 'f' | 'v' | 'a' => out.extend(['\\', character]),
-        'p' | 'P' => out.extend(['\\', character]),
+        'p' | 'P' => {
+            out.extend(['\\', character]);
+            braces(chars, out);
+        }
         '0' => out.push_str(r"\x00"),
         'c' => match chars.next_if(char::is_ascii_alphabetic) {
             Some(letter) => code(out, u32::from(letter) % 32),
             None => return invalid("c"),
         },
-        'x' if chars.peek() == Some(&'{') => out.push_str(r"\x"),
+        'x' if chars.peek() == Some(&'{') => {
+            out.push_str(r"\x");
+            braces(chars, out);
+        }
         'x' => hexadecimal(chars, out, 2).ok_or(()).or_else(|()| invalid("x"))?,
-        'u' if chars.next_if_eq(&'{').is_some() => out.push_str(r"\x{"),
+        'u' if chars.peek() == Some(&'{') => {
+            out.push_str(r"\x");
+            braces(chars, out);
+        }
         'u' => hexadecimal(chars, out, 4).ok_or(()).or_else(|()| invalid("u"))?,
         'Q' if !in_class => quoted(chars, out),
         '1'..='9' | 'a'..='z' | 'A'..='Z' => return invalid(&character.to_string()),
         _ => literal(out, character),
     }
     Ok(())
+}
+
+/// What stands in braces, if that is what follows.
+fn braces(chars: &mut Peekable<Chars<'_>>, out: &mut String) {
+    if chars.peek() != Some(&'{') {
+        return;
+    }
+    for character in chars.by_ref() {
+        out.push(character);
+        if character == '}' {
+            return;
+        }
+    }
 }
 
 /// `\Q...\E`: everything between is literal.

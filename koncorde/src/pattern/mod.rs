@@ -3,7 +3,9 @@
 
 mod dialect;
 
-use regex_automata::meta::{BuildError, Config, Regex};
+use std::sync::OnceLock;
+
+use regex_automata::meta::{Config, Regex};
 use regex_syntax::ParserBuilder;
 use regex_syntax::ast::ErrorKind;
 use regex_syntax::hir::Hir;
@@ -16,12 +18,14 @@ const NEST_LIMIT: u32 = 250;
 /// What a text must contain is told by at most so many literals.
 const MAX_LITERALS: usize = 32;
 
-/// A compiled regular expression.
+/// A valid regular expression. It is compiled when it is first tested: it takes kilobytes then, and most expressions in
+/// an index are never tested.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     source: Box<str>,
     flags: Flags,
-    regex: Regex,
+    max_bytes: usize,
+    regex: OnceLock<Regex>,
     required: Option<Box<[Box<[u8]>]>>,
 }
 
@@ -46,30 +50,23 @@ pub(crate) enum PatternError {
 impl Pattern {
     pub(crate) fn new(source: &str, flags: &str, max_bytes: usize) -> Result<Pattern, PatternError> {
         let flags = Flags::parse(flags)?;
-        let own = dialect::translate(source).map_err(PatternError::Expression)?;
-        let own = if flags.sticky { format!(r"\A(?:{own})") } else { own };
-        let hir = ParserBuilder::new()
-            .nest_limit(NEST_LIMIT)
-            .case_insensitive(flags.ignore_case)
-            .multi_line(flags.multi_line)
-            .dot_matches_new_line(flags.dot_all)
-            .build()
-            .parse(&own)
-            .map_err(|error| PatternError::Expression(words(&error, source)))?;
-        let config = Config::new().nfa_size_limit(Some(max_bytes)).onepass(false);
-        let regex =
-            Regex::builder().configure(config).build_from_hir(&hir).map_err(|error: BuildError| {
-                PatternError::Expression(if error.size_limit().is_some() {
-                    "pattern too large - compile failed".to_owned()
-                } else {
-                    error.to_string()
-                })
-            })?;
-        Ok(Pattern { source: source.into(), flags, regex, required: required(&hir) })
+        let (_, hir) = compile(source, flags, max_bytes).map_err(PatternError::Expression)?;
+        Ok(Pattern {
+            source: source.into(),
+            flags,
+            max_bytes,
+            regex: OnceLock::new(),
+            required: required(&hir),
+        })
     }
 
     pub(crate) fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        let regex = self.regex.get_or_init(|| {
+            let (regex, _) =
+                compile(&self.source, self.flags, self.max_bytes).expect("it could be compiled before");
+            regex
+        });
+        regex.is_match(text)
     }
 
     /// If there are such: literals of which every text that matches contains one.
@@ -116,6 +113,28 @@ impl Flags {
     }
 }
 
+/// The compiled expression and its structure, or what RE2 says of it.
+fn compile(source: &str, flags: Flags, max_bytes: usize) -> Result<(Regex, Hir), String> {
+    let own = dialect::translate(source)?;
+    let own = if flags.sticky { format!(r"\A(?:{own})") } else { own };
+    let hir = ParserBuilder::new()
+        .nest_limit(NEST_LIMIT)
+        .case_insensitive(flags.ignore_case)
+        .multi_line(flags.multi_line)
+        .dot_matches_new_line(flags.dot_all)
+        .build()
+        .parse(&own)
+        .map_err(|error| words(&error, source))?;
+    let config = Config::new().nfa_size_limit(Some(max_bytes)).onepass(false);
+    let regex = Regex::builder().configure(config).build_from_hir(&hir).map_err(|error| {
+        match error.size_limit() {
+            Some(_) => "pattern too large - compile failed".to_owned(),
+            None => error.to_string(),
+        }
+    })?;
+    Ok((regex, hir))
+}
+
 /// Literals of which every match begins or ends with one, if they are few and say something.
 fn required(hir: &Hir) -> Option<Box<[Box<[u8]>]>> {
     let literals = |kind| {
@@ -137,9 +156,12 @@ fn words(error: &regex_syntax::Error, source: &str) -> String {
     match error.kind() {
         ErrorKind::GroupUnclosed => format!("missing ): {source}"),
         ErrorKind::GroupUnopened => format!("unexpected ): {source}"),
-        ErrorKind::ClassUnclosed => format!("missing ]: {at}"),
+        ErrorKind::ClassUnclosed => format!("missing ]: {}", &error.pattern()[span.start.offset..]),
         ErrorKind::ClassRangeInvalid => format!("invalid character class range: {at}"),
-        ErrorKind::RepetitionMissing => format!("no argument for repetition operator: {at}"),
+        ErrorKind::RepetitionMissing => {
+            let operator = &error.pattern()[span.start.offset..];
+            format!("no argument for repetition operator: {}", &operator[..operator.len().min(1)])
+        }
         ErrorKind::RepetitionCountInvalid => format!("invalid repetition size: {at}"),
         ErrorKind::UnsupportedLookAround => format!("invalid perl operator: {at}"),
         ErrorKind::NestLimitExceeded(_) => "expression too deep".to_owned(),

@@ -15,7 +15,7 @@ fn parse(filter: &Value) -> Result<Filter, koncorde::Error> {
 
 #[test]
 fn documents_match_as_in_koncorde() {
-    for case in vectors(include_str!("vectors/koncorde-match.json")) {
+    for case in vectors(include_str!("../vectors/koncorde-match.json")) {
         let filter = &case["filter"];
         // Koncorde fails to store these, which is looked at in `differences.rs`.
         if case.get("storeError").is_some() {
@@ -33,7 +33,7 @@ fn documents_match_as_in_koncorde() {
 #[test]
 fn filters_are_refused_in_the_words_of_koncorde() {
     let too_many: Vec<Value> = (0..101).map(|n| serde_json::json!({ "equals": { "a": n } })).collect();
-    for case in vectors(include_str!("vectors/koncorde-errors.json")) {
+    for case in vectors(include_str!("../vectors/koncorde-errors.json")) {
         let filter = if case["filter"] == "or of 101 equals" {
             serde_json::json!({ "or": too_many })
         } else {
@@ -49,7 +49,7 @@ fn filters_are_refused_in_the_words_of_koncorde() {
 
 #[test]
 fn filters_with_one_room_in_koncorde_have_one_room() {
-    let vectors: Value = serde_json::from_str(include_str!("vectors/koncorde-normalize.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../vectors/koncorde-normalize.json")).unwrap();
     let (index, collection) = vectors["index"].as_str().unwrap().split_once('/').unwrap();
     let mut rooms = HashMap::new();
     for case in vectors["cases"].as_array().unwrap() {
