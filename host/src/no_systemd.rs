@@ -3,13 +3,16 @@
 use crate::serving::Host;
 
 /// Tells nobody.
+pub fn begin(_host: &'static Host) {}
+
+/// Tells nobody.
 pub fn ready(_status: &str) {}
+
+/// Tells nobody.
+pub fn status(_status: &str) {}
 
 /// Tells nobody.
 pub fn reloading() {}
 
 /// Tells nobody.
 pub fn stopping() {}
-
-/// Gives no signs of life.
-pub fn watch(_host: &'static Host) {}

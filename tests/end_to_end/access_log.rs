@@ -212,6 +212,17 @@ fn a_file_that_can_not_be_opened_refuses_to_start() {
 }
 
 #[test]
+fn a_pipe_that_nobody_reads_refuses_to_start() {
+    let Some((installation, combined, _)) = logging("a_pipe_that_nobody_reads_refuses_to_start") else {
+        return;
+    };
+    assert!(std::process::Command::new("mkfifo").arg(&combined).status().unwrap().success());
+    let host = Host::refused(&installation);
+    assert_eq!(host.status, Some(78), "{}", host.log);
+    assert!(host.log.contains("network.access_log.cannot_open"), "{}", host.log);
+}
+
+#[test]
 fn the_console_is_standard_error() {
     let Some(compiler) = cc("the_console_is_standard_error") else { return };
     let installation = Installation::new();

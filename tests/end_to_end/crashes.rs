@@ -63,6 +63,13 @@ fn a_protocol_that_aborts_is_named() {
 }
 
 #[test]
+fn a_trap_ends_the_host_too() {
+    let Some(host) = crashed("a_trap_ends_the_host_too", "trap") else { return };
+    assert!(matches!(host.signal, Some(4 | 5)), "SIGTRAP, or SIGILL elsewhere:\n{}", host.log);
+    assert!(told(&host).contains("in the code of protocol \"crashing\", in broadcast"), "{}", host.log);
+}
+
+#[test]
 fn a_protocol_that_uses_up_its_stack_is_named() {
     let Some(host) = crashed("a_protocol_that_uses_up_its_stack_is_named", "overflow") else { return };
     assert!(host.signal.is_some(), "{}", host.log);

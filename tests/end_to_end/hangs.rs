@@ -104,6 +104,35 @@ fn a_broadcast_that_hangs_because_of_others_suspends_its_protocol() {
 }
 
 #[test]
+fn every_message_for_a_suspended_protocol_is_counted() {
+    let test = "every_message_for_a_suspended_protocol_is_counted";
+    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.panicky.subscribe("i", "c");
+    scene.line.subscribe("i", "c");
+    let mut published = 0;
+    let mut publish = |scene: &mut Scene, messages: u64| {
+        published += messages;
+        for _ in 0..messages {
+            scene.line.send_text(PUBLISH);
+            assert_eq!(
+                (scene.line.receive()["event"].clone(), scene.line.receive()["status"].clone()),
+                (json!("publish"), json!(200))
+            );
+        }
+    };
+    publish(&mut scene, 50);
+    scene.host.wait_log("the protocol is suspended");
+    publish(&mut scene, 7);
+    let metrics = scene.line.request(&json!({ "controller": "server", "action": "metrics" }));
+    let counted = &metrics["result"]["protocols"]["panicky"];
+    let number = |name: &str| counted[name].as_u64().unwrap();
+    assert_eq!(number("notifications") + number("dropped"), published, "{counted}");
+    assert!(number("dropped") >= 49 + 7 && counted["suspended"] == true, "{counted}");
+    let told = scene.host.wait_log("messages for the protocol are dropped");
+    assert!(told.contains("protocol=panicky"), "{told}");
+}
+
+#[test]
 fn a_completion_that_hangs_suspends_its_protocol() {
     let test = "a_completion_that_hangs_suspends_its_protocol";
     let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };

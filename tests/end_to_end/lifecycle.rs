@@ -143,3 +143,14 @@ fn a_protocol_sees_no_options_but_its_own() {
     assert_eq!(config["protocols"], json!({ "gate": { "key": "own" } }), "{config}");
     assert_eq!(config["port"], 7512);
 }
+
+#[test]
+fn a_protocol_that_panics_in_a_callback_during_start_refuses_to_start() {
+    let installation = Installation::new();
+    installation.rust("panicky", "kuzzle_fixture_panicky");
+    installation.options("panicky", &json!({ "panicIn": "completion", "askInStart": true }));
+    let host = Host::refused(&installation);
+    assert_eq!(host.status, Some(78), "{}", host.log);
+    assert!(host.log.contains("error[protocol.runtime.start_failed]"), "{}", host.log);
+    assert!(host.log.contains("panicky is shut down"), "it is shut down all the same:\n{}", host.log);
+}

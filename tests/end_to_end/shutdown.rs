@@ -196,3 +196,33 @@ fn a_signal_during_init_ends_the_host() {
     host.is_clean();
     assert!(host.took < SOON, "{:?}", host.took);
 }
+
+#[test]
+fn nobody_is_started_once_the_end_has_begun() {
+    let Some(compiler) = cc("nobody_is_started_once_the_end_has_begun") else { return };
+    let installation = Installation::new();
+    for name in ["quick", "slow"] {
+        installation.fixture(name, &compiler, "minimal.c", &[]);
+    }
+    // The end lasts longer than the init that runs when it begins.
+    installation.options("quick", &json!({ "shutdown": "slow" }));
+    installation.options("slow", &json!({ "init": "slow" }));
+    let mut host = Host::spawn(&installation, &[]);
+    host.wait_log("init was called");
+    let host = host.terminate();
+    host.is_clean();
+    assert!(!host.log.contains("start was called"), "{}", host.log);
+}
+
+#[test]
+fn a_start_that_runs_when_the_end_begins_is_waited_for() {
+    let Some(compiler) = cc("a_start_that_runs_when_the_end_begins_is_waited_for") else { return };
+    let installation = Installation::new();
+    installation.fixture("slow", &compiler, "minimal.c", &[]);
+    installation.options("slow", &json!({ "start": "slow" }));
+    let mut host = Host::spawn(&installation, &[]);
+    host.wait_log("start was called");
+    let host = host.terminate();
+    host.is_clean();
+    assert!(host.log.contains("shutdown was called"), "{}", host.log);
+}

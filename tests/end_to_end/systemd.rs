@@ -58,6 +58,32 @@ fn systemd_is_told_when_the_host_serves_reloads_and_ends() {
 }
 
 #[test]
+fn a_protocol_that_is_stopped_is_shown() {
+    let installation = Installation::new();
+    installation.udp().rust("panicky", "kuzzle_fixture_panicky");
+    installation.options("panicky", &serde_json::json!({ "panicIn": "completion" }));
+    let (manager, mut host) = Manager::start(&installation, &[]);
+    assert_eq!(lines(&manager.next()), ["READY=1", "STATUS=Serving panicky, udp"]);
+    UdpClient::connect(host.address("panicky")).send_bytes(b"{\"controller\":\"server\",\"action\":\"now\"}");
+    assert_eq!(lines(&manager.next()), ["STATUS=Serving udp; not: panicky"]);
+    host.terminate().is_clean();
+}
+
+#[test]
+fn a_socket_that_nobody_reads_does_not_hold_up_the_end() {
+    let installation = Installation::new();
+    let (manager, mut host) = Manager::start(&installation, &[]);
+    host.wait_ready();
+    for _ in 0..400 {
+        host.signal("HUP");
+    }
+    let host = host.terminate();
+    host.is_clean();
+    assert!(host.took.as_secs() < 3, "{:?}", host.took);
+    drop(manager);
+}
+
+#[test]
 fn signs_of_life_are_given_as_long_as_the_host_serves() {
     let installation = Installation::new();
     installation.udp();

@@ -90,17 +90,7 @@ fn reload(home: &Path, sources: &Sources, host: &Host) {
         // Whoever has renamed the old files may compress them once the reload is done.
         access_log.flush(FLUSH_PATIENCE);
     }
-    systemd::ready(&status(host));
-}
-
-/// What systemd shows of the host.
-fn status(host: &Host) -> String {
-    let serving: Vec<_> = host.describe_protocols().into_iter().map(|protocol| protocol.name).collect();
-    let serving = if serving.is_empty() { "no protocol".to_owned() } else { serving.join(", ") };
-    match host.left_out() {
-        [] => format!("Serving {serving}"),
-        left_out => format!("Serving {serving}; left out: {}", left_out.join(", ")),
-    }
+    systemd::ready(&host.status());
 }
 
 async fn serve(
@@ -116,6 +106,7 @@ async fn serve(
     let settings = settings(&config);
     let max_request_size = settings.max_request_size;
     let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);
+    systemd::begin(host);
     let timeout = config.shutdown_timeout();
     if let Some(access_log) = access_log {
         host.log_accesses(access_log);
@@ -151,8 +142,7 @@ async fn serve(
         let _ = writeln!(std::io::stderr(), "error: {error}");
         end(host, timeout, EXIT_FAILURE);
     }
-    systemd::ready(&status(host));
-    systemd::watch(host);
+    systemd::ready(&host.status());
     let signal = loop {
         tokio::select! {
             signal = signals.next() => break signal,
@@ -169,6 +159,9 @@ fn load(host: &'static Host, config: &Config, survey: &Survey, rules: Rules) -> 
     let (protocols, problems) = loading::open(host, config, survey.candidates());
     if rules.refuse(&problems) || rules.refuse(&loading::init(&protocols, limit)) {
         return false;
+    }
+    if host.is_shutting_down() {
+        return true;
     }
     host.open_gate();
     if rules.refuse(&loading::start(&protocols, limit)) {

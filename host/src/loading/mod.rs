@@ -147,7 +147,10 @@ fn run_all(
             Ok(outcome) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 match outcome.recv_timeout(left) {
-                    Ok(Ok(())) => continue,
+                    Ok(Ok(())) if protocol.serves() || protocol.host_ends() => continue,
+                    Ok(Ok(())) => Fault::Failed(Failure::other(
+                        "meanwhile another function of it panicked or did not return",
+                    )),
                     Ok(Err(failure)) => Fault::Failed(failure),
                     Err(mpsc::RecvTimeoutError::Timeout) => Fault::Late,
                     Err(mpsc::RecvTimeoutError::Disconnected) => {

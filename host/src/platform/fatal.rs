@@ -245,16 +245,22 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
             }
         }
     }
-    // SAFETY: sets a disposition; sends a signal to this thread, which gets it when the handler
-    // returns. A faulting instruction faults again by itself, in its own context, but what somebody
-    // has sent does not come again.
+    // A faulting instruction faults again by itself, in its own context; all else does not come again.
+    let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE].contains(&signal);
+    // SAFETY: null, or what the kernel gave to the handler.
+    let code = unsafe { info.as_ref() }.map_or(0, |info| info.si_code);
+    let comes_again = faults && code > 0 && !(signal == libc::SIGBUS && code == MEMORY_ERROR_ELSEWHERE);
+    // SAFETY: sets a disposition; sends a signal to this thread, which gets it when the handler returns.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
-        if info.as_ref().is_none_or(|info| info.si_code <= 0) {
+        if !comes_again {
             libc::raise(signal);
         }
     }
 }
+
+/// Linux' `BUS_MCEERR_AO`: broken memory that this thread did not touch.
+const MEMORY_ERROR_ELSEWHERE: c_int = 5;
 
 /// One line, made without allocating; what does not fit is cut off.
 struct Text {

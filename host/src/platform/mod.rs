@@ -12,10 +12,10 @@ pub use fatal::{SignalStack, Suspect, tell_fatal_signals};
 #[cfg(unix)]
 pub use unix::{
     block_termination_signals, create_folder, default_termination_signals, exit_now, libc_version,
-    link_folder, open_library, unlink_folder,
+    link_folder, make_blocking, open_library, unlink_folder,
 };
 #[cfg(windows)]
 pub use windows::{
     SignalStack, Suspect, block_termination_signals, create_folder, default_termination_signals, exit_now,
-    libc_version, link_folder, open_library, tell_fatal_signals, unlink_folder,
+    libc_version, link_folder, make_blocking, open_library, tell_fatal_signals, unlink_folder,
 };

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "system calls")]
 
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::{fs, io};
@@ -28,6 +29,19 @@ pub fn default_termination_signals() {
         // SAFETY: sets a disposition, no handler of ours runs.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Has reads and writes of a file wait, as they do unless it was opened otherwise.
+///
+/// # Errors
+/// The system's.
+pub fn make_blocking(file: &fs::File) -> io::Result<()> {
+    // SAFETY: the descriptor is open as long as the file is borrowed; no pointer is passed.
+    let done = unsafe {
+        let flags = libc::fcntl(file.as_raw_fd(), libc::F_GETFL);
+        flags != -1 && libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) != -1
+    };
+    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The version of glibc that this process runs with; `None` with another C library.

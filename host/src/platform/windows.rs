@@ -13,6 +13,14 @@ pub fn block_termination_signals() {}
 /// Nothing to undo.
 pub fn default_termination_signals() {}
 
+/// Files wait here unless they are asked not to.
+///
+/// # Errors
+/// None.
+pub fn make_blocking(_file: &fs::File) -> io::Result<()> {
+    Ok(())
+}
+
 /// There is no glibc here.
 pub fn libc_version() -> Option<(u32, u32)> {
     None

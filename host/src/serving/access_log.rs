@@ -19,12 +19,16 @@ use super::entry_point::RequestInfo;
 use super::protocol::Protocol;
 use crate::config::{AccessLogFormat, AccessLogs};
 use crate::diagnostics::{Diagnostic, Id};
+use crate::platform;
 
 /// Lines that may wait.
 const MOST_LINES: usize = 16_384;
 
 /// Bytes of requests that may wait.
 const MOST_BYTES: usize = 16 << 20;
+
+/// Between two lines in the log about lines that are dropped.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The text that is written at once, about.
 const CHUNK: usize = 64 << 10;
@@ -47,6 +51,7 @@ struct Queue {
     /// Lines that did not fit since the last time that it was told.
     dropped: u64,
     dropped_in_all: u64,
+    told: Option<Instant>,
     reopen: bool,
     /// The thread is at the records that it took last.
     writing: bool,
@@ -151,6 +156,12 @@ impl AccessLog {
         let mut queue = self.queue.lock();
         if queue.records.len() >= MOST_LINES || queue.bytes + weight > MOST_BYTES {
             queue.dropped += 1;
+            queue.dropped_in_all += 1;
+            // The thread that writes may be held up for ever.
+            let is_due = queue.told.is_none_or(|told| told.elapsed() >= PAUSE);
+            let dropped = if is_due { queue.take_dropped() } else { None };
+            drop(queue);
+            dropped.inspect(tell);
             return;
         }
         queue.bytes += weight;
@@ -184,13 +195,7 @@ impl AccessLog {
         let mut outputs = self.outputs.lock();
         loop {
             let (records, dropped, reopen) = self.take();
-            if dropped > 0 {
-                tracing::warn!(
-                    dropped,
-                    in_all = self.queue.lock().dropped_in_all,
-                    "lines of the access log are dropped: requests come faster than they can be written"
-                );
-            }
+            dropped.inspect(tell);
             for output in outputs.iter_mut() {
                 output.write(&records, self.ip_offset);
                 if reopen {
@@ -206,17 +211,42 @@ impl AccessLog {
     }
 
     /// Waits for something to do.
-    fn take(&self) -> (Vec<Record>, u64, bool) {
+    fn take(&self) -> (Vec<Record>, Option<Dropped>, bool) {
         let mut queue = self.queue.lock();
-        while queue.records.is_empty() && !queue.reopen && queue.dropped == 0 {
+        while queue.records.is_empty() && !queue.reopen {
             self.work.wait(&mut queue);
         }
         queue.writing = true;
         queue.bytes = 0;
-        let dropped = std::mem::take(&mut queue.dropped);
-        queue.dropped_in_all += dropped;
+        let dropped = queue.take_dropped();
         (std::mem::take(&mut queue.records), dropped, std::mem::take(&mut queue.reopen))
     }
+}
+
+/// Lines that were dropped since that was told last, and in all.
+struct Dropped {
+    lines: u64,
+    in_all: u64,
+}
+
+impl Queue {
+    /// What is to be told, if there is something.
+    fn take_dropped(&mut self) -> Option<Dropped> {
+        let lines = std::mem::take(&mut self.dropped);
+        if lines == 0 {
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(Dropped { lines, in_all: self.dropped_in_all })
+    }
+}
+
+fn tell(dropped: &Dropped) {
+    tracing::warn!(
+        dropped = dropped.lines,
+        in_all = dropped.in_all,
+        "lines of the access log are dropped: requests come faster than they can be written"
+    );
 }
 
 impl Output {
@@ -277,8 +307,14 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options.open(path)
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A pipe that nobody reads is an error, and nothing to wait for.
+        options.mode(0o640).custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    platform::make_blocking(&file)?;
+    Ok(file)
 }
 
 fn cannot_open(path: &Path, error: &io::Error) -> Diagnostic {

@@ -102,8 +102,13 @@ pub(crate) fn new_connection(
     fence(Ordering::SeqCst);
     if serving(protocol).is_err() || host.is_shutting_down() {
         // Since a moment ago: nobody may have seen the connection to remove or disconnect it.
-        host.connections.remove(connection.handle, protocol);
-        Turn::inside(protocol).removed(&connection);
+        let mut turn = Turn::inside(protocol);
+        if host.connections.remove(connection.handle, protocol).is_some() {
+            turn.removed(&connection);
+        } else {
+            // Somebody has, maybe before the kernel knew it.
+            host.kernel.remove_connection(connection.handle.id(), &mut turn);
+        }
         return Err(bad_handle());
     }
     Ok((connection.handle, uuid))

@@ -51,7 +51,7 @@ pub use protocol::{Description, Failure, Protocol, State};
 pub use shutdown::Outcome;
 
 use crate::installation::OnPanic;
-use crate::platform;
+use crate::{platform, systemd};
 use reaper::Reaper;
 use sync::AtomicBool;
 
@@ -170,6 +170,30 @@ impl Host {
         self.kernel.set_protocols(self.describe_protocols());
     }
 
+    /// A protocol does not serve any more.
+    pub(crate) fn tell_change(&self) {
+        self.refresh_info();
+        systemd::status(&self.status());
+    }
+
+    /// What people are shown of it in one line.
+    pub fn status(&self) -> String {
+        let (serving, others): (Vec<_>, Vec<_>) =
+            self.protocols().iter().partition(|protocol| protocol.serves());
+        let names = |protocols: &[&&'static Protocol]| -> Vec<String> {
+            protocols.iter().map(|protocol| protocol.name.clone()).collect()
+        };
+        let mut missing = names(&others);
+        missing.extend(
+            self.left_out().iter().filter(|name| !missing.contains(name)).cloned().collect::<Vec<_>>(),
+        );
+        let serving = if serving.is_empty() { "no protocol".to_owned() } else { names(&serving).join(", ") };
+        match &*missing {
+            [] => format!("Serving {serving}"),
+            missing => format!("Serving {serving}; not: {}", missing.join(", ")),
+        }
+    }
+
     /// What `server:info`, the ready line and the ready file tell of the protocols that serve.
     pub fn describe_protocols(&self) -> Vec<ProtocolInfo> {
         let serving = self.protocols().iter().filter(|protocol| protocol.serves());
@@ -198,7 +222,7 @@ impl Host {
                 "the protocol panicked and is stopped: its clients are cut off, the other protocols go on"
             );
             protocol.queue.push(queue::Work::Stop);
-            self.refresh_info();
+            self.tell_change();
         }
     }
 }

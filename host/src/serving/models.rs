@@ -13,6 +13,7 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use parking_lot::Mutex;
 
+use super::Host;
 use super::connections::{Connection, Connections, Handle};
 use super::entry_point::{ConnectionInfo, new_connection};
 use super::outbox::{Answer, DisconnectReason};
@@ -90,7 +91,7 @@ impl Model {
     fn serve(&self) {
         let protocol = self.protocol;
         while protocol.queue.has_work() {
-            protocol.queue.take().into_iter().for_each(|work| turn::serve(protocol, work));
+            turn::serve(protocol, protocol.queue.take());
         }
     }
 
@@ -242,16 +243,26 @@ fn gate_lets_nobody_in_before_every_init_has_succeeded() {
     });
 }
 
+fn metrics(host: &Host) -> String {
+    let request = Request::parse(br#"{"controller":"server","action":"metrics"}"#).unwrap();
+    let caller = Caller { connection: None, uuid: None, protocol: "", headers: &[] };
+    let answer = host.kernel.execute(&request, &caller, &mut Discard);
+    String::from_utf8(answer.content.as_bytes().to_vec()).unwrap()
+}
+
 #[test]
 fn gate_leaves_no_connection_of_a_protocol_that_is_stopped_meanwhile() {
     model(|| {
         let test = testing::initialised("p");
         let (protocol, host) = (test.protocol, test.protocol.host);
         host.open_gate();
+        // One that somebody else has, of the same label.
+        host.kernel.statistics().connected("p");
         let thread = thread::spawn(move || connect(protocol));
         protocol.advance(State::Stopped);
         turn::abandon(protocol);
         thread.join().unwrap();
+        assert!(metrics(host).contains(r#""connections":{"p":1}"#), "{}", metrics(host));
         assert_eq!((host.connections.len(), host.kernel.connections()), (0, 0));
         assert_eq!(protocol.counters.connections.get(), 0);
         assert!(connect(protocol).is_none());

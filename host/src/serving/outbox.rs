@@ -6,16 +6,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use kuzzle_kernel::{Channel, Payload, Response};
 
 use super::abi::Completion;
 use super::access_log::Record;
-use super::sync::{AtomicU8, Mutex};
+use super::queue;
+use super::sync::{AtomicBool, AtomicU8, Mutex};
 
 /// Entries of one connection that may wait; above it the connection is disconnected. In models few.
 pub(crate) const BOUND: usize = if cfg!(feature = "loom") { 5 } else { 65_536 };
+
+/// Bytes of one connection that may wait.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Entries that one drainer delivers before it passes the rest on. In models few.
 pub(crate) const BATCH: usize = if cfg!(feature = "loom") { 2 } else { 64 };
@@ -59,6 +63,17 @@ impl Entry {
     fn outlives(&self) -> bool {
         matches!(self, Self::Complete(_) | Self::Broadcast { .. })
     }
+
+    /// The bytes that it takes while it waits, what is small left aside.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Notify { channels, payload } | Self::Broadcast { channels, payload } => {
+                queue::weight(channels, payload)
+            }
+            Self::Complete(answer) => answer.response.content.as_bytes().len(),
+            Self::Join { .. } | Self::Leave(_) | Self::Disconnect { .. } => 0,
+        }
+    }
 }
 
 /// Which join, to know it again when its request is answered.
@@ -95,6 +110,7 @@ enum Phase {
 
 struct State {
     entries: VecDeque<Entry>,
+    bytes: usize,
     /// Joins that were refused and whose subscriber has not been told yet.
     refused: Vec<Ticket>,
     phase: Phase,
@@ -113,6 +129,8 @@ pub struct Outbox {
     flags: AtomicU8,
     /// Too much has waited: nothing more is executed for the connection.
     overflowed: AtomicBool,
+    /// The protocol's thread has been asked to drain, and has not come to it yet.
+    awaited: AtomicBool,
 }
 
 /// What became of an appended entry.
@@ -130,8 +148,13 @@ pub(crate) enum Appended {
 
 impl Default for Outbox {
     fn default() -> Self {
-        let state = State { entries: VecDeque::new(), refused: Vec::new(), phase: Phase::Open };
-        Self { state: Mutex::new(state), flags: AtomicU8::new(0), overflowed: AtomicBool::new(false) }
+        let state = State { entries: VecDeque::new(), bytes: 0, refused: Vec::new(), phase: Phase::Open };
+        Self {
+            state: Mutex::new(state),
+            flags: AtomicU8::new(0),
+            overflowed: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
+        }
     }
 }
 
@@ -146,23 +169,35 @@ impl Outbox {
         let is_claimed = self.flags.fetch_or(BUSY, Ordering::AcqRel) & CLAIMED != 0;
         let appended =
             if is_claimed || !state.entries.is_empty() { Appended::Behind } else { Appended::First };
+        let is_full = state.entries.len() >= BOUND
+            || (state.bytes + entry.weight() > MOST_BYTES && !state.entries.is_empty());
         if matches!(entry, Entry::Disconnect { .. }) {
             state.phase = Phase::Closing;
-        } else if state.entries.len() >= BOUND && state.phase == Phase::Open {
+        } else if is_full && state.phase == Phase::Open {
             self.overflowed.store(true, Ordering::Relaxed);
             state.phase = Phase::Closing;
-            state.entries.retain(Entry::outlives);
+            state.retain(Entry::outlives);
             if is_completion {
-                state.entries.push_back(entry);
+                state.push(entry);
             }
-            state.entries.push_back(Entry::Disconnect {
+            state.push(Entry::Disconnect {
                 reason: DisconnectReason::Overflow,
                 message: "too much is waiting for this connection".into(),
             });
             return Appended::Overflow;
         }
-        state.entries.push_back(entry);
+        state.push(entry);
         appended
+    }
+
+    /// Whether the caller is to ask the protocol's thread to drain: nobody has, since it did so last.
+    pub(crate) fn awaits_drain(&self) -> bool {
+        !self.awaited.swap(true, Ordering::AcqRel)
+    }
+
+    /// The protocol's thread comes to drain. What is appended from now on, it may miss.
+    pub(crate) fn is_drained(&self) {
+        self.awaited.store(false, Ordering::SeqCst);
     }
 
     /// Whether a join of this channel waits.
@@ -207,7 +242,10 @@ impl Outbox {
     pub(crate) fn next(&self) -> Option<(Entry, Delivery)> {
         let mut state = self.state.lock();
         match state.entries.pop_front() {
-            Some(entry) => Some((entry, state.delivery())),
+            Some(entry) => {
+                state.bytes -= entry.weight();
+                Some((entry, state.delivery()))
+            }
             None => {
                 self.end_claim(&state);
                 None
@@ -246,7 +284,7 @@ impl Outbox {
         self.flags.fetch_or(BUSY, Ordering::AcqRel);
         state.phase = Phase::Gone;
         state.refused = Vec::new();
-        state.entries.retain(Entry::outlives);
+        state.retain(Entry::outlives);
     }
 
     /// Whether nothing waits and nobody is delivering.
@@ -257,6 +295,16 @@ impl Outbox {
 }
 
 impl State {
+    fn push(&mut self, entry: Entry) {
+        self.bytes += entry.weight();
+        self.entries.push_back(entry);
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Entry) -> bool) {
+        self.entries.retain(keep);
+        self.bytes = self.entries.iter().map(Entry::weight).sum();
+    }
+
     fn delivery(&self) -> Delivery {
         if self.phase == Phase::Gone { Delivery::Dropped } else { Delivery::Normal }
     }
@@ -347,6 +395,27 @@ mod tests {
         assert_eq!(outbox.append(join("one too many")), Appended::Overflow);
         assert!(outbox.has_overflowed());
         assert_eq!(joined(&outbox), ["disconnect: too much is waiting for this connection"]);
+    }
+
+    #[test]
+    fn too_many_bytes_waiting_become_a_disconnect() {
+        let payload = Payload::from(vec![b' '; MOST_BYTES / 2]);
+        let notify = || Entry::Notify { channels: Arc::new(["c".into()]), payload: payload.clone() };
+        let outbox = Outbox::default();
+        assert_eq!(outbox.append(notify()), Appended::First);
+        assert_eq!(outbox.append(notify()), Appended::Overflow);
+        assert_eq!(joined(&outbox), ["disconnect: too much is waiting for this connection"]);
+
+        let outbox = Outbox::default();
+        for _ in 0..10 {
+            assert_eq!(outbox.append(notify()), Appended::First);
+            assert_eq!(outbox.claim(), Some(1));
+            outbox.next();
+            assert!(outbox.release(), "what was delivered does not count");
+        }
+        let huge = Payload::from(vec![b' '; MOST_BYTES + 1]);
+        let huge = Entry::Notify { channels: Arc::default(), payload: huge };
+        assert_eq!(outbox.append(huge), Appended::First, "one message by itself has no bound");
     }
 
     #[test]

@@ -160,18 +160,28 @@ impl Protocol {
         self.state() == State::Initialised
     }
 
+    /// Whether the host is shutting down, so that nothing more is to be expected of the protocol.
+    pub(crate) fn host_ends(&self) -> bool {
+        self.host.is_shutting_down()
+    }
+
     /// Calls `init`, once.
     ///
     /// # Errors
     /// What the protocol answered.
     pub(crate) fn init(&'static self) -> Result<(), Failure> {
         let tables = self.tables.get().expect("made with the protocol");
-        let _once = self.once.lock();
+        let once = self.once.lock();
         let call = Call::enter(self.index, Function::Init);
         let instance = self.functions.init(tables)?;
         drop(call);
         self.instance.set(instance).map_err(|_| Failure::other("init was called twice"))?;
         self.advance(State::Initialised);
+        drop(once);
+        if self.host.is_shutting_down() {
+            // The shutdown may not have waited for it.
+            self.shutdown(LEAST);
+        }
         Ok(())
     }
 
@@ -182,6 +192,9 @@ impl Protocol {
     pub(crate) fn start(&'static self) -> Result<(), Failure> {
         let Some(instance) = self.instance.get() else { return Ok(()) };
         let _once = self.once.lock();
+        if !self.serves() || self.host.is_shutting_down() {
+            return Ok(());
+        }
         let _call = Call::enter(self.index, Function::Start);
         self.functions.start(instance)
     }
@@ -228,17 +241,17 @@ impl Protocol {
     }
 
     /// Calls `shutdown`, if the protocol has it, when the calls that had begun have returned; within
-    /// `patience`. Afterwards its host functions answer SHUTDOWN.
-    pub(crate) fn shutdown(&self, patience: Duration) {
+    /// `patience`. Afterwards its host functions answer SHUTDOWN. False if it could not be called.
+    pub(crate) fn shutdown(&self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         let leave = |before| (before < State::Suspended as u8).then_some(State::Shutdown as u8);
         if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, leave).is_err() {
-            return;
+            return true;
         }
-        let Some(instance) = self.instance.get() else { return };
-        let Some(_once) = self.once.try_lock() else {
+        let Some(instance) = self.instance.get() else { return true };
+        let Some(_once) = self.once.try_lock_for(patience / 2) else {
             tracing::error!(protocol = %self.name, "not shut down: its init or start is still running");
-            return;
+            return false;
         };
         // A call that hangs must not use up the time of the shutdown itself.
         wait(deadline - patience / 2, || !calls::running().iter().any(|(index, _)| *index == self.index));
@@ -248,6 +261,7 @@ impl Protocol {
         if status != 0 {
             tracing::warn!(protocol = %self.name, status, "shutdown failed");
         }
+        true
     }
 
     /// Adds an address that is really bound.

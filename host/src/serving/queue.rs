@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use kuzzle_kernel::{Channel, Payload};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::connections::Connection;
 
@@ -56,27 +56,33 @@ impl Queue {
     /// Queues a broadcast; `false` when the bound is passed and it is dropped.
     pub(crate) fn broadcast(&self, channels: Arc<[Channel]>, payload: Payload) -> bool {
         let mut state = self.state.lock();
-        let bytes = state.bytes + payload.as_bytes().len();
+        let bytes = state.bytes + weight(&channels, &payload);
         if state.closed || state.broadcasts >= MOST_BROADCASTS || (bytes > MOST_BYTES && state.broadcasts > 0)
         {
             return false;
         }
         state.broadcasts += 1;
         state.bytes = bytes;
-        state.work.push_back(Work::Broadcast { channels, payload });
-        drop(state);
-        self.changed.notify_all();
+        self.add(state, Work::Broadcast { channels, payload });
         true
     }
 
-    /// Queues what must not be lost. Bounded by the number of connections, of which each is queued
-    /// by whoever appends to its outbox.
+    /// Queues what must not be lost. Bounded by the number of connections: each is there once to be
+    /// drained, and once to go on.
     pub(crate) fn push(&self, work: Work) {
-        let mut state = self.state.lock();
+        let state = self.state.lock();
         if !state.closed {
-            state.work.push_back(work);
-            drop(state);
-            self.changed.notify_all();
+            self.add(state, work);
+        }
+    }
+
+    fn add(&self, mut state: MutexGuard<'_, State>, work: Work) {
+        state.work.push_back(work);
+        // A thread that is at work looks again before it waits.
+        let waits = !state.busy;
+        drop(state);
+        if waits {
+            self.changed.notify_one();
         }
     }
 
@@ -86,17 +92,21 @@ impl Queue {
         !self.state.lock().work.is_empty()
     }
 
-    /// All that waits, for the protocol's thread; blocks until there is something.
-    pub(crate) fn take(&self) -> VecDeque<Work> {
+    /// The next piece of work, for the protocol's thread; blocks until there is one.
+    pub(crate) fn take(&self) -> Work {
         let mut state = self.state.lock();
-        state.busy = false;
-        while state.work.is_empty() {
+        loop {
+            if let Some(work) = state.work.pop_front() {
+                state.busy = true;
+                if let Work::Broadcast { channels, payload } = &work {
+                    state.broadcasts -= 1;
+                    state.bytes -= weight(channels, payload);
+                }
+                return work;
+            }
+            state.busy = false;
             self.changed.wait(&mut state);
         }
-        state.busy = true;
-        state.broadcasts = 0;
-        state.bytes = 0;
-        std::mem::take(&mut state.work)
     }
 
     /// Drops what waits, and accepts nothing more: the protocol's thread is lost. Answers how many
@@ -106,6 +116,7 @@ impl Queue {
         state.closed = true;
         let work = std::mem::take(&mut state.work);
         let dropped = std::mem::take(&mut state.broadcasts);
+        state.bytes = 0;
         drop(state);
         drop(work);
         dropped
@@ -118,6 +129,11 @@ impl Queue {
     }
 }
 
+/// The bytes that a message takes while it waits.
+pub(super) fn weight(channels: &[Channel], payload: &Payload) -> usize {
+    payload.as_bytes().len() + size_of_val(channels)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,9 +144,12 @@ mod tests {
         let payload = Payload::from(vec![b' '; MOST_BYTES / 4]);
         let channels: Arc<[Channel]> = Arc::new(["c".into()]);
         let accepted = (0..6).filter(|_| queue.broadcast(channels.clone(), payload.clone())).count();
-        assert_eq!(accepted, 4);
-        assert_eq!(queue.take().len(), 4);
-        assert!(queue.broadcast(channels, payload), "there is room again");
+        assert_eq!(accepted, 3, "channels take bytes too");
+        queue.take();
+        assert!(queue.broadcast(channels.clone(), payload.clone()), "there is room again");
+        assert!(!queue.broadcast(channels.clone(), payload));
+        assert_eq!(queue.close(), 3);
+        assert!(!queue.broadcast(channels, Payload::from(Vec::new())));
     }
 
     #[test]
@@ -138,7 +157,7 @@ mod tests {
         let queue = Queue::default();
         queue.push(Work::Stop);
         assert!(!queue.is_idle());
-        assert_eq!(queue.take().len(), 1);
+        assert!(matches!(queue.take(), Work::Stop));
         assert!(!queue.is_idle(), "the work is still being done");
     }
 }

@@ -46,10 +46,9 @@ impl Host {
             let left = (left / (ending.len() as u32 + 1)).max(LEAST);
             let (done, is_done) = mpsc::channel();
             spawn("kuzzle-shutdown", move || {
-                protocol.shutdown(left);
-                let _ = done.send(());
+                let _ = done.send(protocol.shutdown(left));
             });
-            if is_done.recv_timeout(left + LEAST).is_err() {
+            if is_done.recv_timeout(left + LEAST) != Ok(true) {
                 late.push(format!("shutdown of protocol \"{}\"", protocol.name));
             }
         }

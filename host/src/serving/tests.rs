@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kuzzle_kernel::Outbound;
 use kuzzle_protocol_abi::raw;
 use serde_json::json;
 
 use super::testing::{self, DEADLINE, host_with};
-use super::{Outcome, State};
+use super::turn::Turn;
+use super::{Outcome, State, shutdown};
 
 #[test]
 fn a_subscriber_is_joined_before_its_answer_and_notified_before_its_own_publish_is_answered() {
@@ -63,6 +64,30 @@ fn another_protocols_broadcast_comes_on_its_own_thread() {
     a.probe.publish(0, "c");
     assert_eq!(thread.recv_timeout(DEADLINE).unwrap().as_deref(), Some("kuzzle-b"));
     assert_eq!(b.next(), "broadcast \"document\"");
+}
+
+#[test]
+fn messages_that_a_protocol_is_too_slow_for_are_dropped_and_counted() {
+    const BOUND: u64 = 65_536;
+    let (_, [a, b]) = host_with(["a", "b"]);
+    b.probe.subscribe(b.probe.connect().unwrap(), "c");
+    let (release, hold) = mpsc::channel::<()>();
+    let (held, is_held) = mpsc::channel();
+    let hold = parking_lot::Mutex::new(hold);
+    b.script("broadcast", move |_| {
+        let _ = held.send(());
+        let _ = hold.lock().recv();
+        0
+    });
+    a.probe.publish(0, "c");
+    is_held.recv_timeout(DEADLINE).unwrap();
+    for _ in 0..BOUND + 9 {
+        assert_eq!(a.probe.publish(0, "c"), raw::KUZZLE_OK);
+    }
+    assert_eq!((a.protocol.counters.dropped.get(), b.protocol.counters.dropped.get()), (0, 9));
+    drop(release);
+    let delivered = || b.protocol.counters.notifications.get() == BOUND + 1;
+    assert!(shutdown::wait(Instant::now() + DEADLINE, delivered), "what was accepted is delivered");
 }
 
 #[test]
@@ -527,4 +552,29 @@ fn a_connection_that_its_protocol_does_not_remove_after_disconnect_is_removed() 
     }
     assert_eq!(p.probe.remove(client), raw::KUZZLE_BAD_HANDLE);
     assert!(p.so_far().is_empty(), "nothing follows a disconnect");
+}
+
+#[test]
+fn an_overload_is_told_in_the_log() {
+    #[derive(Clone, Default)]
+    struct Log(Arc<parking_lot::Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (host, _) = host_with(["p"]);
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || Turn::outside(host).overloaded(66.67));
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    assert!(
+        text.contains("WARN") && text.contains("core:overload") && text.contains("percent=66.67"),
+        "{text}"
+    );
 }

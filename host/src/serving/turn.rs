@@ -65,7 +65,6 @@ pub(crate) struct Turn {
 /// Something for the log.
 enum Told {
     Overflow(Arc<Connection>),
-    Dropped(&'static Protocol),
     Overload(f64),
 }
 
@@ -237,7 +236,7 @@ impl Turn {
         if self.may_call(connection.protocol) {
             THREAD.with(|thread| thread.due.borrow_mut().push_back(Due::Drain(connection.clone())));
         } else {
-            connection.protocol.queue.push(Work::Drain(connection.clone()));
+            ask_to_drain(connection);
         }
     }
 
@@ -278,10 +277,6 @@ impl Turn {
                     percent,
                     "overloaded: more requests run at once than limits.concurrentRequests allows"
                 ),
-                Told::Dropped(protocol) => tracing::warn!(
-                    protocol = %protocol.name, dropped = protocol.counters.dropped.get(),
-                    "broadcasts are dropped: the protocol is too slow"
-                ),
             }
         }
     }
@@ -291,6 +286,13 @@ impl Turn {
 pub(crate) fn disconnect(connection: &Arc<Connection>, reason: DisconnectReason, message: &str) {
     let entry = Entry::Disconnect { reason, message: message.into() };
     if connection.outbox.append(entry) == Appended::First {
+        ask_to_drain(connection);
+    }
+}
+
+/// Has the protocol's own thread drain what waits for the connection, if nobody has asked already.
+fn ask_to_drain(connection: &Arc<Connection>) {
+    if connection.outbox.awaits_drain() {
         connection.protocol.queue.push(Work::Drain(connection.clone()));
     }
 }
@@ -319,10 +321,8 @@ impl Outbound for Turn {
             } else if self.may_call(protocol) {
                 let due = Due::Broadcast { channels: channels.clone(), payload: payload.clone() };
                 THREAD.with(|thread| thread.due.borrow_mut().push_back(due));
-            } else if !protocol.queue.broadcast(channels.clone(), payload.clone())
-                && protocol.counters.dropped.add().is_power_of_two()
-            {
-                self.told.push(Told::Dropped(protocol));
+            } else if !protocol.queue.broadcast(channels.clone(), payload.clone()) {
+                protocol.counters.dropped.add();
             }
         }
     }
@@ -368,7 +368,7 @@ pub(crate) fn abandon(protocol: &'static Protocol) {
 /// The life of a protocol's own thread.
 pub(crate) fn serve_queue(protocol: &'static Protocol) {
     loop {
-        protocol.queue.take().into_iter().for_each(|work| serve(protocol, work));
+        serve(protocol, protocol.queue.take());
     }
 }
 
@@ -378,7 +378,10 @@ pub(super) fn serve(protocol: &'static Protocol, work: Work) {
     match work {
         Work::Broadcast { .. } if protocol.host.is_closing() => {}
         Work::Broadcast { channels, payload } => protocol.broadcast(&channels, &payload),
-        Work::Drain(connection) => turn.drain(&connection),
+        Work::Drain(connection) => {
+            connection.outbox.is_drained();
+            turn.drain(&connection);
+        }
         Work::GoOn(connection) => turn.go_on(&connection),
         Work::Stop => {
             let ending = turn.remove_all(protocol);

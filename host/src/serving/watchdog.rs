@@ -1,5 +1,5 @@
-//! The watchdog: tells of calls into protocols that last long, and suspends a protocol of which a
-//! function does not return.
+//! The watchdog: tells of calls into protocols that last long, suspends a protocol of which a
+//! function does not return, and tells of messages that are dropped.
 //!
 //! It samples the stamps of all threads (`calls`), on whichever thread a call is made, so a call
 //! itself reads no clock.
@@ -71,9 +71,32 @@ impl Watch {
     }
 }
 
+/// Between two lines about messages that are dropped for one protocol.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How many dropped messages of one protocol have been told, and when.
+#[derive(Default)]
+struct Drops {
+    told: u64,
+    at: Option<Instant>,
+}
+
+impl Drops {
+    /// How many more there are, if that is to be told now.
+    fn look(&mut self, dropped: u64, now: Instant) -> Option<u64> {
+        let is_due = self.at.is_none_or(|at| now.duration_since(at) >= PAUSE);
+        if dropped == self.told || !is_due {
+            return None;
+        }
+        self.at = Some(now);
+        Some(dropped - std::mem::replace(&mut self.told, dropped))
+    }
+}
+
 /// The life of the watchdog's thread.
 pub(super) fn serve(host: &'static Host) {
     let mut watch = Watch::default();
+    let mut drops: Vec<_> = host.protocols().iter().map(|_| Drops::default()).collect();
     let mut now = Vec::new();
     let mut last = Instant::now();
     loop {
@@ -87,6 +110,15 @@ pub(super) fn serve(host: &'static Host) {
         });
         let elapsed = last.elapsed();
         last += elapsed;
+        for (protocol, drops) in host.protocols().iter().zip(&mut drops) {
+            let in_all = protocol.counters.dropped.get();
+            if let Some(dropped) = drops.look(in_all, last) {
+                tracing::warn!(
+                    protocol = %protocol.name, dropped, in_all,
+                    "messages for the protocol are dropped: it is too slow, or out of service"
+                );
+            }
+        }
         watch.look(&now, elapsed, |stamp, event| {
             let protocol = host.protocols().iter().find(|protocol| protocol.index == stamp.protocol());
             if let (Some(protocol), Some(function)) = (protocol, stamp.function()) {
@@ -122,7 +154,7 @@ fn suspend(protocol: &'static Protocol, function: Function) {
         return;
     }
     protocol.counters.dropped.add_many(protocol.queue.close());
-    protocol.host.refresh_info();
+    protocol.host.tell_change();
     tracing::error!(
         protocol = %protocol.name, %function,
         "the protocol is suspended: a call has not returned for {} s. It is not called any more, and its clients \
@@ -174,6 +206,16 @@ mod tests {
             assert_eq!(look(&mut watch, &[(1, call(sequence))], PERIOD), []);
         }
         assert_eq!(look(&mut watch, &[], PERIOD), []);
+    }
+
+    #[test]
+    fn drops_are_told_at_once_and_then_once_a_second() {
+        let (mut drops, start) = (Drops::default(), Instant::now());
+        assert_eq!(drops.look(0, start), None);
+        assert_eq!(drops.look(3, start), Some(3));
+        assert_eq!(drops.look(5, start + PAUSE / 2), None);
+        assert_eq!(drops.look(9, start + PAUSE), Some(6));
+        assert_eq!(drops.look(9, start + 9 * PAUSE), None, "nothing new");
     }
 
     #[test]
