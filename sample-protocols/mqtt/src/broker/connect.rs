@@ -28,6 +28,7 @@ impl Broker {
         let Some(connection) = self.connection_mut(key) else { return Next::Nothing };
         connection.version = connect.version;
         connection.reasons = connect.request_problem_information;
+        connection.maximum = connect.maximum_packet_size.map_or(usize::MAX, |size| size as usize);
         match refusal {
             Some((reason, why)) => {
                 self.refuse(key, reason, why, now);
@@ -73,8 +74,11 @@ impl Broker {
     pub(crate) fn refuse(&mut self, key: Key, reason: Reason, why: &str, now: u64) {
         let Some(connection) = self.connection_mut(key) else { return };
         let why = connection.reasons.then_some(why);
-        let answer = encode::connack_refused(connection.version, reason, why);
-        connection.push(Frame::Other(answer.into()));
+        let mut answer = encode::connack_refused(connection.version, reason, why);
+        if answer.len() > connection.maximum {
+            answer = encode::connack_refused(connection.version, reason, None);
+        }
+        self.push(key, Frame::Other(answer.into()));
         self.end(key, None, true, now);
         self.settle(now);
     }
@@ -125,8 +129,6 @@ impl Broker {
         connection.declared = true;
         connection.silence = silence;
         connection.last_heard = now;
-        connection.reasons = connect.request_problem_information;
-        connection.maximum = connect.maximum_packet_size.map_or(usize::MAX, |size| size as usize);
         let aliases = connect.topic_alias_maximum.min(ALIASES);
         connection.told = (aliases > 0)
             .then(|| Box::new(Told { maximum: aliases, aliases: rustc_hash::FxHashMap::default() }));
@@ -226,8 +228,13 @@ impl Broker {
         if let (Stage::Live(_), Some((reason, why)), Version::V5) = (stage, reason, connection.version) {
             // What is queued would only keep it from hearing why.
             connection.shed();
-            let why = connection.reasons.then_some(why);
-            connection.push(Frame::Other(encode::disconnect(reason, why).into()));
+            let mut last = encode::disconnect(reason, connection.reasons.then_some(why));
+            if last.len() > connection.maximum {
+                last = encode::disconnect(reason, None);
+            }
+            if last.len() <= connection.maximum {
+                connection.push(Frame::Other(last.into()));
+            }
         }
         connection.aliases = Vec::new();
         connection.told = None;
@@ -303,6 +310,8 @@ impl Broker {
                 self.fail(key, Reason::QUOTA_EXCEEDED, "more waits for the client than its queue holds", now);
             } else if let Some(will) = self.wills.pop_front() {
                 self.route(&will, now);
+            } else if let Some(key) = self.unheard.pop() {
+                self.end(key, None, true, now);
             } else {
                 return;
             }

@@ -46,6 +46,8 @@ pub(super) struct Connection {
     pub(super) joined: FxHashSet<Arc<str>>,
     outbox: Vec<Frame>,
     outbox_cost: usize,
+    /// The part of it that may be lost.
+    droppable_cost: usize,
     pub(super) dirty: bool,
 }
 
@@ -84,13 +86,22 @@ impl Connection {
             joined: FxHashSet::default(),
             outbox: Vec::new(),
             outbox_cost: 0,
+            droppable_cost: 0,
             dirty: false,
         }
     }
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.outbox_cost += frame.cost();
+        if let Frame::Publish { droppable: true, .. } = &frame {
+            self.droppable_cost += frame.cost();
+        }
         self.outbox.push(frame);
+    }
+
+    /// What waits here and may be lost, in bytes.
+    pub(super) fn droppable(&self) -> usize {
+        self.droppable_cost
     }
 
     /// What waits here, in bytes.
@@ -102,13 +113,13 @@ impl Connection {
     pub(super) fn shed(&mut self) -> u64 {
         let before = self.outbox.len();
         self.outbox.retain(|frame| !matches!(frame, Frame::Publish { droppable: true, .. }));
-        self.outbox_cost = self.outbox.iter().map(Frame::cost).sum();
+        self.outbox_cost -= std::mem::take(&mut self.droppable_cost);
         (before - self.outbox.len()) as u64
     }
 
     pub(super) fn take(&mut self) -> Taken {
         self.dirty = false;
-        self.outbox_cost = 0;
+        (self.outbox_cost, self.droppable_cost) = (0, 0);
         Taken { frames: std::mem::take(&mut self.outbox), close: self.stage == Stage::Closed }
     }
 }

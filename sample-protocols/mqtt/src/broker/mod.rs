@@ -10,6 +10,8 @@ mod publish;
 mod retained;
 mod session;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod trie;
 
@@ -125,6 +127,8 @@ pub(crate) struct Broker {
     publish: u64,
     /// Clients that are too slow, to be closed.
     overflowing: Vec<Key>,
+    /// Clients for whom an answer was too large.
+    unheard: Vec<Key>,
     /// To be published.
     wills: VecDeque<Arc<Message>>,
 }
@@ -148,6 +152,7 @@ impl Broker {
             counters: Counters::default(),
             publish: 0,
             overflowing: Vec::new(),
+            unheard: Vec::new(),
             wills: VecDeque::new(),
         }
     }
@@ -218,7 +223,11 @@ impl Broker {
     pub(crate) fn malformed(&mut self, key: Key, error: &DecodeError, now: u64) {
         let Some(connection) = self.connection_mut(key) else { return };
         match (connection.stage, error.connect) {
-            (Stage::Waiting, Some(version)) => {
+            // Before MQTT 5.0 there is an answer only to these two.
+            (Stage::Waiting, Some(version))
+                if version.is_5()
+                    || matches!(error.reason, Reason::UNSUPPORTED_VERSION | Reason::CLIENT_ID_INVALID) =>
+            {
                 let answer = encode::connack_refused(version, error.reason, Some(error.text));
                 self.push(key, Frame::Other(answer.into()));
                 self.end(key, None, true, now);
@@ -321,12 +330,17 @@ impl Broker {
 
     /// Queues a packet that must not be lost.
     fn push(&mut self, key: Key, frame: Frame) {
-        if let Some(connection) = self.connection_mut(key)
-            && connection.stage != Stage::Closed
-        {
-            connection.push(frame);
-            self.mark(key);
+        let Some(connection) = self.connection_mut(key) else { return };
+        if connection.stage == Stage::Closed {
+            return;
         }
+        if frame.len() > connection.maximum {
+            // There is nothing that can be said to such a client.
+            self.unheard.push(key);
+            return;
+        }
+        connection.push(frame);
+        self.mark(key);
     }
 
     /// The connection's worker has to look at it.

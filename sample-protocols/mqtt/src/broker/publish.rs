@@ -203,16 +203,14 @@ impl Broker {
         } else {
             let needed = session.pending_cost + delivery.cost();
             let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
-            if needed + connection.queued() > limit {
+            if needed + connection.droppable() > limit {
                 self.counters.dropped += connection.shed();
-                if needed + connection.queued() > limit {
-                    self.overflowing.push(key);
-                }
             }
             if needed > limit {
+                self.overflowing.push(key);
                 self.counters.dropped += 1;
             } else {
-                self.sessions[index as usize].push_pending(delivery);
+                session.push_pending(delivery);
             }
         }
     }
