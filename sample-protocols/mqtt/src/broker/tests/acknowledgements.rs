@@ -178,3 +178,25 @@ fn packet_ids_that_are_in_use_are_not_used_again() {
         world.receive(other);
     }
 }
+
+#[test]
+fn acknowledgements_come_in_the_order_of_the_messages() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.subscribe(peer, "out", 2);
+    for id in [9, 4, 7] {
+        world.send(peer, &publish(Version::V311, 2, id, "a", "x"));
+        world.send(peer, &publish(Version::V311, 4, id + 100, "a", "x"));
+    }
+    let acks = |id| [Got::PubAck { id, code: 0 }, Got::PubRec { id: id + 100, code: 0 }];
+    assert_eq!(world.receive(peer), [9, 4, 7].map(acks).concat());
+    let other = world.client("d");
+    for id in 1..=3 {
+        world.send(other, &publish(Version::V311, 4, id, "out", "x"));
+    }
+    world.receive(peer);
+    for id in [2, 3, 1] {
+        world.send(peer, &[0x50, 2, 0, id]);
+    }
+    assert_eq!(world.receive(peer), [2, 3, 1].map(|id| Got::PubRel { id, code: 0 }));
+}

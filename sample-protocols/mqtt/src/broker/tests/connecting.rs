@@ -267,3 +267,29 @@ fn the_host_is_not_told_of_clients_that_it_has_not_seen() {
     assert_eq!(world.broker.take_removed(), []);
     assert!(world.broker.connections.is_empty());
 }
+
+#[test]
+fn nothing_is_sent_after_a_disconnect() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.broker.join(peer.key, "channel");
+    world.subscribe(peer, "channel", 0);
+    world.send(peer, b"\x00\x00");
+    world.broadcast("channel", "too late");
+    world.broker.notify(peer.key, "channel", &Bytes::from_static(b"too late"), world.now);
+    world.send(peer, b"\xC0\x00");
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x81 }, Got::Closed]);
+}
+
+#[test]
+fn a_disconnect_fits_the_clients_packet_size() {
+    let mut world = World::new();
+    for size in [40, 17] {
+        let peer = world.connect(&Connect::new(Version::V5, "c").property(0x27, &[0, 0, 0, size]));
+        world.send(peer, b"\x00\x00");
+        let taken = world.broker.take(peer.key).expect("it is known");
+        let bytes: Vec<u8> = taken.frames.iter().flat_map(Frame::to_vec).collect();
+        assert!(bytes.len() <= usize::from(size), "{bytes:?}");
+        assert_eq!(wire::parse(&bytes, Version::V5), [Got::Disconnect { code: 0x81 }]);
+    }
+}

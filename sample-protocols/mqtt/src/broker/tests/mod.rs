@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config::Config;
-use wire::{Connect, Got, Properties, publish, publish_5, subscribe, subscribe_5, unsubscribe};
+use wire::{Connect, Got, publish, publish_5, subscribe, subscribe_5, unsubscribe};
 
 /// A broker, the time, and what its clients have been sent.
 struct World {
