@@ -11,20 +11,25 @@ use crate::codec::packet::{Acknowledgement, Publish};
 use crate::codec::{Qos, Reason, Version};
 
 /// What the encodings of one message for several clients differ in.
-#[derive(Debug, PartialEq)]
-struct Variant {
+#[derive(Debug)]
+struct Variant<'a> {
+    shape: Shape,
+    subscriptions: &'a [u32],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shape {
     version: Version,
     qos: Qos,
     retain: bool,
     dup: bool,
-    alias: u16,
     with_topic: bool,
-    subscriptions: Vec<u32>,
+    alias: u16,
 }
 
 /// The encodings of one message so far.
 #[derive(Debug, Default)]
-pub(super) struct Encodings(Vec<(Variant, Arc<Encoded>)>);
+pub(super) struct Encodings(Vec<(Shape, Vec<u32>, Arc<Encoded>)>);
 
 /// As many encodings are looked through for one that can be shared.
 const SHARED: usize = 8;
@@ -271,16 +276,16 @@ impl Broker {
                 None => {}
             }
         }
-        let variant = Variant {
+        let shape = Shape {
             version: connection.version,
             qos: delivery.qos,
             retain: delivery.retain,
             dup,
-            alias,
             with_topic: alias == 0 || is_new,
-            subscriptions: delivery.subscriptions.clone(),
+            alias,
         };
-        let encoded = encodings.get(variant, message, now);
+        let variant = Variant { shape, subscriptions: &delivery.subscriptions };
+        let encoded = encodings.get(&variant, message, now);
         if encoded.len() > connection.maximum {
             self.counters.dropped += 1;
             return false;
@@ -339,24 +344,30 @@ impl Broker {
 }
 
 impl Encodings {
-    fn get(&mut self, variant: Variant, message: &Message, now: u64) -> Arc<Encoded> {
-        if let Some((_, encoded)) = self.0.iter().find(|(one, _)| *one == variant) {
+    fn get(&mut self, variant: &Variant<'_>, message: &Message, now: u64) -> Arc<Encoded> {
+        let Variant { shape, subscriptions } = variant;
+        // Two empty slices are not compared by `memcmp`, which is slow for those that lie nowhere.
+        let same = |known: &[u32]| {
+            known.len() == subscriptions.len() && (known.is_empty() || known == *subscriptions)
+        };
+        let found = self.0.iter().find(|(known, with, _)| known == shape && same(with));
+        if let Some((_, _, encoded)) = found {
             return Arc::clone(encoded);
         }
         let encoded = Arc::new(encode::publish(&Outgoing {
-            version: variant.version,
-            qos: variant.qos,
-            retain: variant.retain,
-            dup: variant.dup,
-            topic: if variant.with_topic { &message.topic } else { "" },
-            alias: variant.alias,
-            subscription_ids: &variant.subscriptions,
+            version: shape.version,
+            qos: shape.qos,
+            retain: shape.retain,
+            dup: shape.dup,
+            topic: if shape.with_topic { &message.topic } else { "" },
+            alias: shape.alias,
+            subscription_ids: subscriptions,
             expiry: message.expiry(now),
             properties: &message.properties,
             payload: &message.payload,
         }));
         if self.0.len() < SHARED {
-            self.0.push((variant, Arc::clone(&encoded)));
+            self.0.push((*shape, subscriptions.to_vec(), Arc::clone(&encoded)));
         }
         encoded
     }

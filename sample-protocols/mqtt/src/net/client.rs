@@ -1,6 +1,7 @@
 //! One socket: what has come in part, and what is written in part.
 
 use std::io::{self, ErrorKind, IoSlice, Write};
+use std::ops::Range;
 
 use kuzzle_protocol_abi::ConnectionId;
 use mio::net::TcpStream;
@@ -8,8 +9,20 @@ use mio::net::TcpStream;
 use crate::broker::{Frame, Key};
 use crate::codec::Version;
 
-/// Pieces of one vectored write; systems take at least 1,024.
-const PIECES: usize = 512;
+/// Slices of one vectored write.
+const SEGMENTS: usize = 32;
+/// Pieces of at least so many bytes are not copied again.
+const SHARED: usize = 2048;
+/// About how many bytes are gathered for one write.
+const GATHERED: usize = 256 * 1024;
+
+/// A part of a vectored write.
+enum Segment {
+    /// Of the scratch buffer.
+    Gathered(Range<usize>),
+    /// A piece of a frame, without its first bytes.
+    Shared { frame: usize, piece: u8, skip: usize },
+}
 
 /// A client as its worker sees it. An idle one owns no memory beside this.
 #[derive(Debug)]
@@ -73,28 +86,24 @@ impl Client {
         self.output.truncate(begun);
     }
 
-    /// Writes as much as the system takes, many frames at once.
-    pub(super) fn write(&mut self) -> io::Result<()> {
+    /// Writes as much as the system takes, many frames at once. Small pieces are gathered in `scratch`,
+    /// which costs less than handing the system thousands of them; large ones are written from where
+    /// they are.
+    pub(super) fn write(&mut self, scratch: &mut Vec<u8>) -> io::Result<()> {
         self.blocked = false;
         while self.written < self.output.len() {
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let mut count = 0;
-            let mut skip = self.offset;
-            for frame in &self.output[self.written..] {
-                if count + 4 > PIECES {
-                    break;
-                }
-                for piece in frame.pieces() {
-                    let skipped = skip.min(piece.len());
-                    skip -= skipped;
-                    if skipped < piece.len() {
-                        pieces[count] = IoSlice::new(&piece[skipped..]);
-                        count += 1;
+            scratch.clear();
+            let segments = self.gather(scratch);
+            let mut slices = [IoSlice::new(&[]); SEGMENTS];
+            for (slice, segment) in slices.iter_mut().zip(&segments) {
+                *slice = IoSlice::new(match segment {
+                    Segment::Gathered(range) => &scratch[range.clone()],
+                    Segment::Shared { frame, piece, skip } => {
+                        &self.output[*frame].pieces()[usize::from(*piece)][*skip..]
                     }
-                }
+                });
             }
-            let result = self.stream.write_vectored(&pieces[..count]);
-            match result {
+            match self.stream.write_vectored(&slices[..segments.len()]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(bytes) => self.advance(bytes),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -108,6 +117,37 @@ impl Client {
         self.output = Vec::new();
         self.written = 0;
         Ok(())
+    }
+
+    /// What one write takes, from where the last one has ended.
+    fn gather(&self, scratch: &mut Vec<u8>) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::with_capacity(1);
+        let mut begin = 0;
+        let mut skip = self.offset;
+        for (frame, one) in self.output.iter().enumerate().skip(self.written) {
+            // One more of each kind has to fit.
+            if scratch.len() >= GATHERED || segments.len() + 4 > SEGMENTS {
+                break;
+            }
+            for (piece, bytes) in (0..).zip(one.pieces()) {
+                let skipped = skip.min(bytes.len());
+                skip -= skipped;
+                let left = &bytes[skipped..];
+                if left.len() < SHARED {
+                    scratch.extend_from_slice(left);
+                } else {
+                    if begin < scratch.len() {
+                        segments.push(Segment::Gathered(begin..scratch.len()));
+                        begin = scratch.len();
+                    }
+                    segments.push(Segment::Shared { frame, piece, skip: skipped });
+                }
+            }
+        }
+        if begin < scratch.len() {
+            segments.push(Segment::Gathered(begin..scratch.len()));
+        }
+        segments
     }
 
     fn advance(&mut self, bytes: usize) {

@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     next_worker: usize,
     clients: FxHashMap<u32, Client>,
     buffer: Vec<u8>,
+    /// Where small packets are gathered for a write.
+    scratch: Vec<u8>,
     /// Those of which more is to be read without waiting.
     again: Vec<Key>,
     /// Closed ones, and until when they are waited for.
@@ -61,6 +63,7 @@ impl Worker {
             next_worker: 0,
             clients: FxHashMap::default(),
             buffer: vec![0; READ],
+            scratch: Vec::new(),
             again: Vec::new(),
             lingering: Vec::new(),
             accept_at: None,
@@ -273,7 +276,7 @@ impl Worker {
     /// The socket takes bytes again.
     fn unblock(&mut self, index: u32) {
         let Some(client) = self.clients.get_mut(&index).filter(|client| client.blocked) else { return };
-        if client.write().is_err() {
+        if client.write(&mut self.scratch).is_err() {
             return self.forget(index);
         }
         if client.blocked {
@@ -326,7 +329,7 @@ impl Worker {
             self.lingering.push((self.shared.now() + LINGER, key));
         }
         client.queue(taken.frames);
-        if client.write().is_err() {
+        if client.write(&mut self.scratch).is_err() {
             return self.forget(key.index);
         }
         if taken.close && !client.blocked {
