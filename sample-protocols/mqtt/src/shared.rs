@@ -149,11 +149,11 @@ impl Shared {
     ) {
         let this = Arc::clone(self);
         self.entry_point.execute(Request::new(document).connection(connection), move |answer| {
-            this.answered(key, to, answer);
+            this.answered(key, connection, to, answer);
         });
     }
 
-    fn answered(&self, key: Key, to: ReplyTo, answer: Result<Response<'_>, Error>) {
+    fn answered(&self, key: Key, connection: ConnectionId, to: ReplyTo, answer: Result<Response<'_>, Error>) {
         let payload = match answer {
             Ok(response) => response.content().retain().into_bytes(),
             Err(error) if error.status() == Status::BadHandle => {
@@ -169,7 +169,8 @@ impl Shared {
             Err(error) => {
                 let document = self.error_document(&error).into_bytes();
                 // The host has not seen the request, so it has not logged it either.
-                self.entry_point.log_access(&Request::new(b"{}"), status(&error), document.len() as u64);
+                let request = Request::new(b"{}").connection(connection);
+                self.entry_point.log_access(&request, status(&error), document.len() as u64);
                 document.into()
             }
         };
