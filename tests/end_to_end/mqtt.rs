@@ -176,6 +176,22 @@ fn two_thousand_pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn answers_that_exceed_the_queue_wait_for_their_client_instead_of_being_lost() {
+    let (_installation, _host, address) = start(&json!({ "maxQueueSize": 20_000 }));
+    let mut client = MqttClient::connect(address, "c");
+    let request = |number: u32| {
+        let text = format!(r#"{{"controller":"server","action":"publicApi","requestId":"{number}"}}"#);
+        let body = [&b"\0\x0EKuzzle/request"[..], text.as_bytes()].concat();
+        [&[0x30, body.len() as u8][..], &body].concat()
+    };
+    let all: Vec<u8> = (0..300).flat_map(request).collect();
+    client.send_bytes(&all);
+    for number in 0..300 {
+        assert_eq!(client.receive()["requestId"], number.to_string());
+    }
+}
+
+#[test]
 fn the_port_stands_where_kuzzle_has_it_or_where_the_brief_has_it() {
     // A port that is free and one that is not: only the winner is bound.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -43,8 +43,7 @@ fn mosquitto_clients_of_each_version_talk_to_each_other() {
             let arguments = ["-t", &topic, "-q", qos, "-m", &payload, "-r"];
             succeeds(&mut mosquitto("mosquitto_pub", publisher, address, &arguments));
             for subscriber in VERSIONS {
-                let format = if subscriber == "mqttv5" { "%t %q %r %p" } else { "%t %q %r %p" };
-                let arguments = ["-t", &topic, "-q", "2", "-C", "1", "-W", "20", "-F", format];
+                let arguments = ["-t", &topic, "-q", "2", "-C", "1", "-W", "20", "-F", "%t %q %r %p"];
                 let got = succeeds(&mut mosquitto("mosquitto_sub", subscriber, address, &arguments));
                 assert_eq!(got.trim(), format!("{topic} {qos} 1 {payload}"));
             }

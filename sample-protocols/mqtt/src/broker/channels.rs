@@ -62,7 +62,7 @@ impl Broker {
         let mut listeners: Vec<Subscriber> =
             subscribers.iter().filter(|subscriber| may_listen(subscriber.session)).copied().collect();
         for share in shares {
-            listeners.extend(choose(share, &may_listen).filter(|chosen| may_listen(chosen.session)));
+            listeners.extend(choose(share, may_listen).filter(|chosen| may_listen(chosen.session)));
         }
         let message = Arc::new(Message { payload: payload.clone(), ..Message::to_topic(channel) });
         let mut encodings = Encodings::default();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::connection::{Stage, Told};
 use super::message::Message;
-use super::publish::Encodings;
 use super::session::{Session, Stage as Exchange, Will};
 use super::{Broker, Frame, Key, Next};
 use crate::codec::encode::{self, Acknowledge, ConnAck};
@@ -140,11 +139,10 @@ impl Broker {
 
     /// The client's session, and whether it was there. Another connection with it is closed.
     fn session(&mut self, client_id: &str, connect: &Connect<'_>, now: u64) -> (u32, bool) {
-        if let Some(index) = self.by_client_id.get(client_id).copied() {
-            if let Some(old) = self.sessions[index as usize].connection {
-                let why = "another connection uses the client id";
-                self.end(old, Some((Reason::SESSION_TAKEN_OVER, why)), true, now);
-            }
+        let known = self.by_client_id.get(client_id);
+        if let Some(old) = known.and_then(|index| self.sessions[*index as usize].connection) {
+            let why = "another connection uses the client id";
+            self.end(old, Some((Reason::SESSION_TAKEN_OVER, why)), true, now);
         }
         // The old connection's session may have ended with it.
         if let Some(index) = self.by_client_id.get(client_id).copied() {
@@ -177,18 +175,22 @@ impl Broker {
         Some(Box::new(Will { message, delay, expiry: will.expiry, at: None }))
     }
 
-    /// Sends again what the client has not acknowledged, in order, then what waited for it.
+    /// Sends again what the client has not acknowledged, in order, then what waited for it; no more
+    /// than it takes now, which may be less than before.
     fn resume(&mut self, key: Key, index: u32, now: u64) {
-        let session = &self.sessions[index as usize];
-        let version = session.version;
-        let again: Vec<_> = session.in_flight.iter().cloned().collect();
+        let session = &mut self.sessions[index as usize];
+        let (version, mut places) = (session.version, session.window);
+        let mut again = Vec::new();
+        for in_flight in &mut session.in_flight {
+            in_flight.sent = places > 0 || matches!(in_flight.stage, Exchange::Released);
+            if in_flight.sent {
+                places = places.saturating_sub(1);
+                again.push(in_flight.clone());
+            }
+        }
         for in_flight in again {
             match in_flight.stage {
-                Exchange::Sent(delivery) => {
-                    if !self.send(key, &delivery, in_flight.id, true, &mut Encodings::default(), now) {
-                        self.forget(index, in_flight.id);
-                    }
-                }
+                Exchange::Sent(delivery) => self.send_again(key, index, in_flight.id, &delivery, now),
                 Exchange::Released => {
                     self.acknowledge(key, version, Acknowledge::PubRel, in_flight.id, Reason::SUCCESS);
                 }

@@ -226,7 +226,16 @@ impl Broker {
         let id = session.fresh_id();
         if self.send(key, &delivery, id, false, encodings, now) {
             let session = &mut self.sessions[index as usize];
-            session.in_flight.push_back(InFlight { id, stage: Exchange::Sent(delivery) });
+            let stage = Exchange::Sent(delivery);
+            session.in_flight.push_back(InFlight { id, stage, sent: true });
+        }
+    }
+
+    /// Goes on with an exchange of an earlier connection.
+    pub(super) fn send_again(&mut self, key: Key, index: u32, id: u16, delivery: &Delivery, now: u64) {
+        if !self.send(key, delivery, id, true, &mut Encodings::default(), now) {
+            let in_flight = &mut self.sessions[index as usize].in_flight;
+            in_flight.retain(|in_flight| in_flight.id != id);
         }
     }
 
@@ -234,8 +243,16 @@ impl Broker {
     pub(super) fn pump(&mut self, key: Key, index: u32, now: u64) {
         loop {
             let session = &mut self.sessions[index as usize];
-            if session.in_flight.len() >= session.window {
+            if session.in_flight.iter().filter(|in_flight| in_flight.sent).count() >= session.window {
                 return;
+            }
+            if let Some(waiting) = session.in_flight.iter_mut().find(|in_flight| !in_flight.sent) {
+                waiting.sent = true;
+                let InFlight { id, stage, .. } = waiting.clone();
+                if let Exchange::Sent(delivery) = stage {
+                    self.send_again(key, index, id, &delivery, now);
+                }
+                continue;
             }
             let Some(delivery) = session.pop_pending(now) else {
                 if session.in_flight.is_empty() {
@@ -297,13 +314,6 @@ impl Broker {
         let droppable = droppable && !is_new;
         self.push(key, Frame::Publish { encoded, id: id.to_be_bytes(), droppable });
         true
-    }
-
-    pub(super) fn forget(&mut self, index: u32, id: u16) {
-        let session = &mut self.sessions[index as usize];
-        if let Some(position) = session.position(id) {
-            session.in_flight.remove(position);
-        }
     }
 
     /// PUBACK, or PUBCOMP if it is `complete`.

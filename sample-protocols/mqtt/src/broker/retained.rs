@@ -69,16 +69,15 @@ impl Retained {
                 None => (rest, None),
             };
             // Wildcards at the first level do not match topics of the server.
-            let visible = |(name, _): &(&Box<str>, &Node)| !(first && name.starts_with('$'));
+            let visible = |name: &str| !(first && name.starts_with('$'));
+            let children = node.children.iter().filter(|(name, _)| visible(name)).map(|(_, child)| child);
             match level {
                 "#" => {
                     found.extend(node.message.as_ref().filter(|message| !message.is_expired(now)).cloned());
-                    open.extend(
-                        node.children.iter().filter(visible).map(|(_, child)| (child, Some("#"), false)),
-                    );
+                    open.extend(children.map(|child| (child, Some("#"), false)));
                 }
                 "+" => {
-                    open.extend(node.children.iter().filter(visible).map(|(_, child)| (child, rest, false)));
+                    open.extend(children.map(|child| (child, rest, false)));
                 }
                 level => open.extend(node.children.get(level).map(|child| (child, rest, false))),
             }

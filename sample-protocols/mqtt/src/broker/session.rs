@@ -38,6 +38,8 @@ pub(super) enum Stage {
 pub(super) struct InFlight {
     pub(super) id: u16,
     pub(super) stage: Stage,
+    /// Over this connection; else it waits for a place.
+    pub(super) sent: bool,
 }
 
 #[derive(Debug)]

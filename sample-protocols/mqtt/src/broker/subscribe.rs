@@ -106,21 +106,19 @@ impl Broker {
                 *subscriptions = Default::default();
             }
             if existed {
-                self.subscriptions.unsubscribe(&filter, session);
+                self.forget_subscription(session, filter.whole);
             }
             codes.push(if existed { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION_EXISTED }.0);
         }
         self.push(key, Frame::Other(encode::suback(version, true, unsubscribe.id, &codes).into()));
     }
 
-    /// Of a session that has ended.
+    /// Removes a subscription of which only the text is known: with which version it was subscribed is
+    /// not, and that decides whether it is shared.
     pub(super) fn forget_subscription(&mut self, session: u32, filter: &str) {
-        // With which version it was subscribed is not known any more: it is one of these.
         for version in [Version::V5, Version::V311] {
-            if let Ok(filter) = Filter::parse(filter, version)
-                && self.subscriptions.unsubscribe(&filter, session)
-            {
-                return;
+            if let Ok(filter) = Filter::parse(filter, version) {
+                self.subscriptions.unsubscribe(&filter, session);
             }
         }
     }

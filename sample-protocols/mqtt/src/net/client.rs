@@ -42,7 +42,7 @@ pub(super) struct Client {
     offset: usize,
     /// The system takes no more for now.
     pub(super) blocked: bool,
-    /// There may be more to read, which is left until the client takes what waits for it.
+    /// More has come, which is left until the client takes what waits for it.
     pub(super) paused: bool,
     /// What comes is thrown away.
     pub(super) closing: bool,

@@ -43,9 +43,8 @@ impl Alarm {
 
     /// By the worker, before it looks for work.
     fn silence(&self) {
-        self.rung.store(false, Ordering::Release);
-        // What was queued before is seen after this.
-        std::sync::atomic::fence(Ordering::SeqCst);
+        // Read as well as written: what was queued before it was rung is seen after this.
+        self.rung.swap(false, Ordering::AcqRel);
     }
 }
 

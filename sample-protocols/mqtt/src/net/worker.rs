@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -204,6 +205,11 @@ impl Worker {
 
     fn read(&mut self, index: u32) {
         let Some(client) = self.clients.get_mut(&index) else { return };
+        if !client.input.is_empty() && !client.paused {
+            // It was left there when the client was paused, or is the beginning of a packet.
+            self.work(index, &[]);
+        }
+        let Some(client) = self.clients.get_mut(&index) else { return };
         if client.paused && !client.closing {
             return;
         }
@@ -218,7 +224,7 @@ impl Worker {
                     self.again.push(key);
                 }
                 if !client.closing {
-                    self.feed(index, &buffer[..len]);
+                    self.work(index, &buffer[..len]);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -231,7 +237,14 @@ impl Worker {
         self.buffer = buffer;
     }
 
-    /// Works on what has come.
+    /// Works on what has come. A fault in that costs this client its connection, and nobody else.
+    fn work(&mut self, index: u32, bytes: &[u8]) {
+        if catch_unwind(AssertUnwindSafe(|| self.feed(index, bytes))).is_err() {
+            tracing::error!("a fault in the broker: its client is closed. Please report this");
+            self.forget(index);
+        }
+    }
+
     fn feed(&mut self, index: u32, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(&index) else { return };
         let mut kept = std::mem::take(&mut client.input);
@@ -243,12 +256,12 @@ impl Worker {
             bytes
         };
         let mut used = 0;
-        while used < all.len() {
+        while used < all.len() && !client.paused {
             match codec::decode(&all[used..], client.version, self.max_packet) {
                 Ok(None) => break,
                 Ok(Some((packet, len))) => {
                     used += len;
-                    handle(&self.shared, client, &packet);
+                    client.paused = handle(&self.shared, client, &packet);
                 }
                 Err(error) => {
                     let key = client.key;
@@ -267,10 +280,6 @@ impl Worker {
         } else {
             client.input = all[used..].to_vec();
         }
-        if client.blocked {
-            let key = client.key;
-            client.paused = self.shared.with(|state, _| state.broker.is_congested(key));
-        }
     }
 
     /// The socket takes bytes again.
@@ -283,9 +292,6 @@ impl Worker {
             return;
         }
         let key = client.key;
-        if std::mem::take(&mut client.paused) {
-            self.again.push(key);
-        }
         if let Some(taken) = self.shared.with(|state, _| state.broker.take(key)) {
             self.write(key, taken);
         }
@@ -323,14 +329,14 @@ impl Worker {
             client.input = Vec::new();
             // A client that does not read is not waited for.
             client.drop_unwritten();
-            if std::mem::take(&mut client.paused) {
-                self.again.push(key);
-            }
             self.lingering.push((self.shared.now() + LINGER, key));
         }
         client.queue(taken.frames);
         if client.write(&mut self.scratch).is_err() {
             return self.forget(key.index);
+        }
+        if (client.closing || !client.blocked) && std::mem::take(&mut client.paused) {
+            self.again.push(key);
         }
         if taken.close && !client.blocked {
             client.shut = true;
@@ -351,22 +357,25 @@ impl Worker {
     }
 }
 
-/// Works on one packet. Nothing is locked while a request is executed.
-fn handle(shared: &Arc<Shared>, client: &mut Client, packet: &Packet<'_>) {
+/// Works on one packet. Nothing is locked while a request is executed. Answers whether so much waits
+/// for the client now that it has to be written first.
+fn handle(shared: &Arc<Shared>, client: &mut Client, packet: &Packet<'_>) -> bool {
     let key = client.key;
     if let (Packet::Connect(connect), None) = (packet, client.version) {
         client.version = Some(connect.version);
     }
-    let next = shared.with(|state, now| {
+    let (next, congested) = shared.with(|state, now| {
         let next = state.broker.packet(key, packet, now);
         if next == Next::Admit {
             let ip = client.stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
             client.connection = shared.admit(state, key, &ip, packet, now);
         }
-        next
+        (next, state.broker.is_congested(key))
     });
     if let (Next::Execute(to), Packet::Publish(publish), Some(connection)) = (next, packet, client.connection)
     {
         shared.execute(key, connection, publish.payload, to);
+        return shared.with(|state, _| state.broker.is_congested(key));
     }
+    congested
 }

@@ -144,6 +144,29 @@ fn no_more_is_in_flight_than_the_client_takes() {
 }
 
 #[test]
+fn what_is_sent_again_keeps_to_what_the_client_takes_now() {
+    let mut world = World::new();
+    let kept = Connect::new(Version::V5, "c").kept(100);
+    let peer = world.connect(&kept);
+    world.subscribe(peer, "a", 2);
+    let other = world.client("d");
+    for id in 1..=4 {
+        world.send(other, &publish(Version::V311, 4, id, "a", &id.to_string()));
+    }
+    world.receive(peer);
+    world.send(peer, &[0x50, 2, 0, 2]);
+    world.lose(peer);
+    let (peer, got) = world.try_connect(&kept.property(0x21, &[0, 2]));
+    let again = |payload: &str, id| Got::plain("a", payload).with(2, id).again();
+    assert_eq!(got[1..], [again("1", 1), Got::PubRel { id: 2, code: 0 }]);
+    world.send(peer, &[0x70, 2, 0, 2]);
+    assert_eq!(world.one(peer), again("3", 3));
+    world.send(peer, &[0x50, 2, 0, 1]);
+    world.send(peer, &[0x70, 2, 0, 1]);
+    assert_eq!(world.receive(peer), [Got::PubRel { id: 1, code: 0 }, again("4", 4)]);
+}
+
+#[test]
 fn the_servers_own_window_counts_for_all_versions() {
     let mut world = World::with(|config| (config.allow_pub_sub, config.max_in_flight) = (true, 3));
     let peer = world.client("c");

@@ -171,6 +171,21 @@ fn a_session_can_change_its_version() {
 }
 
 #[test]
+fn a_filter_that_is_shared_in_one_version_only_is_forgotten_in_both() {
+    let mut world = World::new();
+    let kept = [Version::V311, Version::V5].map(|version| Connect::new(version, "c").kept(1000));
+    for connect in [&kept[0], &kept[1]] {
+        let (peer, _) = world.try_connect(connect);
+        world.subscribe(peer, "$share/g/a", 0);
+        world.lose(peer);
+    }
+    let (peer, _) = world.try_connect(&kept[1]);
+    world.send(peer, &unsubscribe(Version::V5, 1, &["$share/g/a"]));
+    assert_eq!(world.one(peer), Got::UnsubAck { id: 1, codes: vec![0] });
+    assert!(world.broker.subscriptions.is_empty());
+}
+
+#[test]
 fn retained_messages_do_not_belong_to_a_session() {
     let mut world = World::new();
     let peer = world.client("c");
