@@ -129,7 +129,6 @@ impl Shared {
             Err(error) => {
                 let reason = match error.status() {
                     Status::Limit => Reason::QUOTA_EXCEEDED,
-                    Status::ShuttingDown | Status::Shutdown => Reason::SHUTTING_DOWN,
                     _ => Reason::SERVER_UNAVAILABLE,
                 };
                 tracing::debug!(%error, "the host takes no client");

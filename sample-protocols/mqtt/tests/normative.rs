@@ -113,12 +113,12 @@ fn check(version: &str, count: usize, sections: usize) {
 
 #[test]
 fn every_statement_of_3_1_1_has_a_test_or_a_reason() {
-    check("3.1.1.txt", 140, 39);
+    check("3.1.1.txt", 141, 39);
 }
 
 #[test]
 fn every_statement_of_5_0_has_a_test_or_a_reason() {
-    check("5.0.txt", 252, 62);
+    check("5.0.txt", 251, 56);
 }
 
 #[test]

@@ -232,7 +232,14 @@ impl Broker {
                 self.push(key, Frame::Other(answer.into()));
                 self.end(key, None, true, now);
             }
-            _ => self.fail(key, error.reason, error.text, now),
+            _ => {
+                // What a second CONNECT may be refused for is no reason to disconnect.
+                let reason = match error.reason {
+                    Reason::UNSUPPORTED_VERSION | Reason::CLIENT_ID_INVALID => Reason::PROTOCOL_ERROR,
+                    reason => reason,
+                };
+                self.fail(key, reason, error.text, now);
+            }
         }
         self.settle(now);
     }

@@ -34,6 +34,12 @@ fn a_second_connect_is_a_protocol_error() {
     let peer = world.client("d");
     world.send(peer, &Connect::new(Version::V311, "d").encode());
     assert_eq!(world.receive(peer), [Got::Closed]);
+    // Whatever else is wrong with it.
+    for second in [&Connect::new(Version::V31, "").encode()[..], b"\x10\x0D\0\x04MQTX\x04\x02\0\x3C\0\x01a"] {
+        let peer = world.connect(&connect);
+        world.send(peer, second);
+        assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+    }
 }
 
 #[test]

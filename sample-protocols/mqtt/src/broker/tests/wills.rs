@@ -157,7 +157,7 @@ fn properties_of_a_will_reach_its_subscribers() {
     let listener = world.client_5("listener");
     world.subscribe(listener, "w", 0);
     let mut connect = with_delay(Version::V5, 0);
-    let properties = b"\x01\x01\x03\0\x01t\x08\0\x01r\x09\0\x01c\x26\0\x01k\0\x01v";
+    let properties = b"\x01\x01\x03\0\x01t\x08\0\x01r\x09\0\x01c\x26\0\x01k\0\x01v\x26\0\x01a\0\x01b";
     connect.will.as_mut().expect("it has just been set").4 =
         [&delay(0)[..], properties, &[0x02, 0, 0, 0, 60]].concat();
     let peer = world.connect(&connect);
