@@ -293,6 +293,23 @@ fn requests_pipelined_by_a_client_that_does_not_read_are_no_longer_read() {
 }
 
 #[test]
+fn clients_that_close_with_their_last_packet_are_noticed() {
+    let mut server = Server::start(&json!({}));
+    assert_eq!(server.bystander.listen("will", 0), 0);
+    for round in 0..200 {
+        // A will, two packets and the end in one go.
+        let client = MqttClient::open(server.address, 4);
+        let mut bytes = b"\x10\x16\0\x04MQTT\x04\x06\0\0\0\x01x\0\x04will\0\x01w".to_vec();
+        bytes.extend(b"\xC0\x00".repeat(1 + round % 7));
+        let mut stream = client.stream();
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(server.bystander.message(), ("will".to_owned(), "w".to_owned()));
+    }
+    server.ends_well();
+}
+
+#[test]
 fn random_bytes_after_connect_never_harm() {
     let server = Server::start(&json!({}));
     let mut state = 0x2545_F491_4F6C_DD1D_u64;

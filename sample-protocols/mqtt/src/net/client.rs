@@ -40,6 +40,9 @@ pub(super) struct Client {
     written: usize,
     /// Bytes of the next one that are written.
     offset: usize,
+    /// The other side has said that it sends nothing more: there is no further event, so the socket is
+    /// read to its end.
+    pub(super) ended: bool,
     /// The system takes no more for now.
     pub(super) blocked: bool,
     /// More has come, which is left until the client takes what waits for it.
@@ -63,6 +66,7 @@ impl Client {
             output: Vec::new(),
             written: 0,
             offset: 0,
+            ended: false,
             blocked: false,
             paused: false,
             closing: false,

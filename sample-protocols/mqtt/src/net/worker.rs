@@ -97,6 +97,11 @@ impl Worker {
                         if event.is_writable() {
                             self.unblock(index);
                         }
+                        if event.is_read_closed()
+                            && let Some(client) = self.clients.get_mut(&index)
+                        {
+                            client.ended = true;
+                        }
                         if event.is_readable() || event.is_read_closed() || event.is_error() {
                             self.read(index);
                         }
@@ -215,12 +220,12 @@ impl Worker {
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = client.stream.read(&mut buffer);
-        let whole = buffer.len();
+        let more = |len| client.ended || len == buffer.len();
         let key = client.key;
         match result {
             Ok(0) => self.forget(index),
             Ok(len) => {
-                if len == whole {
+                if more(len) {
                     self.again.push(key);
                 }
                 if !client.closing {
