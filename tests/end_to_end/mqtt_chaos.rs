@@ -160,7 +160,8 @@ fn killed_clients_get_qos_1_at_least_once_and_qos_2_exactly_once() {
         assert_eq!(got.len(), 4);
         for (topic, messages) in got {
             if granted == 2 && topic.starts_with("chaos/2/") {
-                assert_eq!(messages, everything, "{topic} exactly once and in order");
+                let first = messages.iter().zip(&everything).find(|(got, sent)| got != sent);
+                assert!(messages == everything, "{topic} exactly once and in order: {first:?}");
             } else {
                 let seen: BTreeSet<usize> = messages.into_iter().collect();
                 assert_eq!(seen.len(), MESSAGES, "{topic} at least once");
