@@ -5,6 +5,7 @@ mod channels;
 mod connecting;
 mod limits;
 mod publishing;
+mod random;
 mod sessions;
 mod subscribing;
 mod version_5;
@@ -57,7 +58,9 @@ impl World {
                 _ => Some(peer.version),
             };
             match decode(rest, version) {
-                Ok((packet, len)) => {
+                // The rest of the packet never comes.
+                Ok(None) => return next,
+                Ok(Some((packet, len))) => {
                     next = self.broker.packet(peer.key, &packet, self.now);
                     if next == Next::Admit {
                         self.assigned += 1;
@@ -146,7 +149,6 @@ impl World {
     }
 }
 
-fn decode(bytes: &[u8], version: Option<Version>) -> Result<(Packet<'_>, usize), DecodeError> {
-    let decoded = crate::codec::decode(bytes, version, Config::default().max_packet_size)?;
-    Ok(decoded.expect("the packet is whole"))
+fn decode(bytes: &[u8], version: Option<Version>) -> Result<Option<(Packet<'_>, usize)>, DecodeError> {
+    crate::codec::decode(bytes, version, Config::default().max_packet_size)
 }
