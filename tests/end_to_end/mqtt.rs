@@ -158,6 +158,55 @@ fn udp_line_and_mqtt_clients_hear_each_other() {
 }
 
 #[test]
+fn a_listener_gets_everything_in_order_while_crowds_come_and_go() {
+    let (_installation, host, address) = start(&json!({ "disconnectDelay": 1 }));
+    let mut listener = MqttClient::connect(address, "listener");
+    let channel = listener.listen_to("i", "c");
+    let crowds: Vec<_> = (0..4)
+        .map(|crowd| {
+            std::thread::spawn(move || {
+                for round in 0..60 {
+                    // Half of them take each other's place.
+                    let id = format!("{}", if round % 2 == 0 { 0 } else { crowd });
+                    let mut client = MqttClient::open(address, 4 + crowd as u8 % 2);
+                    let connect: &[u8] = match crowd % 2 {
+                        0 => b"\x10\x0D\0\x04MQTT\x04\x02\0\0\0\x01",
+                        _ => b"\x10\x0E\0\x04MQTT\x05\x02\0\0\0\0\x01",
+                    };
+                    let subscribe =
+                        br#"{"controller":"realtime","action":"subscribe","index":"i","collection":"c","body":{}}"#;
+                    let body = [&b"\0\x0EKuzzle/request"[..], &[0][..usize::from(crowd % 2 == 1)], subscribe];
+                    let body = body.concat();
+                    client.send_bytes(&[connect, id.as_bytes()].concat());
+                    // Another one may have taken the id meanwhile.
+                    client.try_send_bytes(&[&[0x30, body.len() as u8][..], &body].concat());
+                    if round % 3 == 0 {
+                        client.packet();
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut publisher = MqttClient::connect(address, "publisher");
+    for number in 0..500 {
+        publisher.send(&publish("i", &number.to_string()));
+        assert_eq!(publisher.receive()["status"], 200);
+    }
+    for number in 0..500 {
+        let (topic, text) = listener.message();
+        let notification: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&topic, &notification["requestId"]), (&channel, &json!(number.to_string())));
+    }
+    crowds.into_iter().for_each(|crowd| crowd.join().unwrap());
+    // All of them leave.
+    let until = std::time::Instant::now() + kuzzle_tests::DEADLINE;
+    while listener.count(channel.split('-').next().unwrap()) != 1 {
+        assert!(std::time::Instant::now() < until, "some of the crowd do not leave");
+    }
+    host.terminate().is_clean();
+}
+
+#[test]
 fn two_thousand_pipelined_requests_are_answered_in_order() {
     let (_installation, _host, address) = start(&json!({}));
     let mut client = MqttClient::connect(address, "c");

@@ -1,7 +1,7 @@
 //! Kuzzle over MQTT 3.1, 3.1.1 and 5.0: a complete broker whose clients are Kuzzle's clients.
 //!
-//! Data goes through [`net`](self) (sockets), `shared` (what all threads see), `broker` (sessions,
-//! subscriptions, messages; no sockets, no clock) and [`codec`] (packets as bytes).
+//! Data goes through `net` (sockets), [`codec`] (packets as bytes), `shared` (what all threads see) and
+//! `broker` (sessions, subscriptions, messages; no sockets, no clock).
 
 #![forbid(unsafe_code)]
 

@@ -122,6 +122,7 @@ impl Broker {
         session.will = will;
         self.set_session_timer(index);
         let silence = u64::from(keep_alive) * 1500;
+        self.waiting -= 1;
         let connection = &mut self.connections[key.index as usize];
         connection.stage = Stage::Live(index);
         connection.version = connect.version;
@@ -241,6 +242,9 @@ impl Broker {
         connection.aliases = Vec::new();
         connection.told = None;
         let declared = connection.declared;
+        if stage == Stage::Waiting {
+            self.waiting -= 1;
+        }
         self.mark(key);
         self.set_connection_timer(key.index, declared.then_some(now + delay));
         if let Stage::Live(session) = stage {

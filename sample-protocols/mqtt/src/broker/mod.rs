@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) disconnect_delay: u64,
     /// In milliseconds.
     pub(crate) connect_timeout: u64,
+    /// Connections that have not sent CONNECT yet.
+    pub(crate) max_waiting: usize,
     /// In seconds; 0: no ceiling.
     pub(crate) max_keep_alive: u16,
     /// In bytes.
@@ -102,6 +104,8 @@ pub(crate) struct ReplyTo {
 pub(crate) struct Counters {
     /// Messages that a limit has cost.
     pub(crate) dropped: u64,
+    /// Connections that were closed because too many had not sent CONNECT.
+    pub(crate) unheard: u64,
 }
 
 /// See the module.
@@ -109,6 +113,8 @@ pub(crate) struct Counters {
 pub(crate) struct Broker {
     settings: Settings,
     connections: Slab<Connection>,
+    /// How many of them have not sent CONNECT yet.
+    waiting: usize,
     generation: u32,
     sessions: Slab<Session>,
     by_client_id: FxHashMap<Arc<str>, u32>,
@@ -140,6 +146,7 @@ impl Broker {
             retained: Retained::new(settings.max_retained, settings.max_retained_size),
             settings,
             connections: Slab::new(),
+            waiting: 0,
             generation: 0,
             sessions: Slab::new(),
             by_client_id: FxHashMap::default(),
@@ -161,14 +168,20 @@ impl Broker {
         &self.settings
     }
 
-    /// A network connection of this worker has been accepted.
-    pub(crate) fn accept(&mut self, worker: usize, now: u64) -> Key {
+    /// A network connection of this worker has been accepted. `None`: too many have not sent CONNECT
+    /// yet, so it is to be closed.
+    pub(crate) fn accept(&mut self, worker: usize, now: u64) -> Option<Key> {
+        if self.waiting >= self.settings.max_waiting {
+            self.counters.unheard += 1;
+            return None;
+        }
+        self.waiting += 1;
         self.generation = self.generation.wrapping_add(1);
         let entry = self.connections.vacant_entry();
         let key = Key { index: entry.key() as u32, generation: self.generation };
         entry.insert(Connection::new(key, worker));
         self.set_connection_timer(key.index, Some(now + self.settings.connect_timeout));
-        key
+        Some(key)
     }
 
     /// A packet has come. It is answered, apart from what [`Next`] asks for.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 
 use super::client::Client;
 use super::{ALARM, LISTENER};
-use crate::broker::{Key, Next, Taken};
+use crate::broker::{Counters, Key, Next, Taken};
 use crate::codec::{self, Packet};
 use crate::shared::{self, Shared};
 
@@ -42,7 +42,8 @@ pub(crate) struct Worker {
     lingering: Vec<(u64, Key)>,
     accept_at: Option<u64>,
     max_packet: usize,
-    dropped: (u64, u64),
+    /// What the log has been told, and when it may be told more.
+    told: (Counters, u64),
 }
 
 impl Worker {
@@ -69,7 +70,7 @@ impl Worker {
             lingering: Vec::new(),
             accept_at: None,
             max_packet,
-            dropped: (0, 0),
+            told: (Counters::default(), 0),
         })
     }
 
@@ -134,11 +135,11 @@ impl Worker {
     fn look_at_the_time(&mut self) {
         let now = self.shared.now();
         if self.index == 0 {
-            let dropped = self.shared.with(|state, now| {
+            let counters = self.shared.with(|state, now| {
                 state.broker.tick(now);
-                state.broker.counters().dropped
+                state.broker.counters()
             });
-            self.tell_dropped(dropped, now);
+            self.tell(counters, now);
         }
         if self.accept_at.is_some_and(|at| at <= now) {
             self.accept_at = None;
@@ -153,15 +154,20 @@ impl Worker {
     }
 
     /// At most once in ten seconds.
-    fn tell_dropped(&mut self, dropped: u64, now: u64) {
-        let (told, at) = self.dropped;
-        if dropped > told && now >= at {
-            tracing::warn!(
-                messages = dropped - told,
-                "messages were dropped: clients are too slow, or limits are reached"
-            );
-            self.dropped = (dropped, now + 10_000);
+    fn tell(&mut self, counters: Counters, now: u64) {
+        let (told, at) = self.told;
+        if counters == told || now < at {
+            return;
         }
+        if counters.dropped > told.dropped {
+            let messages = counters.dropped - told.dropped;
+            tracing::warn!(messages, "messages were dropped: clients are too slow, or limits are reached");
+        }
+        if counters.unheard > told.unheard {
+            let connections = counters.unheard - told.unheard;
+            tracing::warn!(connections, "connections were closed: too many have not sent CONNECT yet");
+        }
+        self.told = (counters, now + 10_000);
     }
 
     fn accept(&mut self) {
@@ -199,7 +205,7 @@ impl Worker {
             tracing::debug!(%error, "a client has gone at once");
             return;
         }
-        let key = self.shared.with(|state, now| state.broker.accept(self.index, now));
+        let Some(key) = self.shared.with(|state, now| state.broker.accept(self.index, now)) else { return };
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(key.index as usize), interest) {
             tracing::warn!(%error, "cannot watch a client's socket");

@@ -133,6 +133,25 @@ fn sessions_are_limited() {
 }
 
 #[test]
+fn connections_without_connect_are_limited() {
+    let mut world = World::with(|config| config.max_waiting = 2);
+    let [gone, late] = [0, 1].map(|_| world.accept(Version::V311));
+    assert_eq!(world.broker.accept(0, world.now), None);
+    world.lose(gone);
+    let client = world.accept(Version::V311);
+    assert_eq!(world.broker.accept(0, world.now), None);
+    // One that has connected does not count.
+    world.send(client, &Connect::new(Version::V311, "c").encode());
+    let refused = world.accept(Version::V31);
+    world.send(refused, &Connect::new(Version::V31, "").encode());
+    world.accept(Version::V311);
+    assert_eq!(world.broker.accept(0, world.now), None);
+    world.wait(30_000);
+    assert_eq!(world.receive(late), [Got::Closed]);
+    assert_eq!((world.broker.waiting, world.broker.counters().unheard), (0, 3));
+}
+
+#[test]
 fn retained_messages_are_limited() {
     let mut world = World::with(|config| (config.allow_pub_sub, config.max_retained) = (true, 2));
     let peer = world.client("c");

@@ -45,7 +45,7 @@ impl World {
     }
 
     fn accept(&mut self, version: Version) -> Peer {
-        Peer { key: self.broker.accept(0, self.now), version }
+        Peer { key: self.broker.accept(0, self.now).expect("there is a place"), version }
     }
 
     /// Sends bytes of one packet or several.

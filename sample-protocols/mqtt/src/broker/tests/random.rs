@@ -137,6 +137,8 @@ fn is_sound(world: &World) {
     for members in broker.channels.values() {
         assert!(!members.is_empty() && members.iter().all(|key| broker.connection(*key).is_some()));
     }
+    let waiting = broker.connections.iter().filter(|(_, one)| one.stage == Stage::Waiting).count();
+    assert_eq!(broker.waiting, waiting);
     assert!(broker.overflowing.is_empty() && broker.wills.is_empty() && broker.unheard.is_empty());
 }
 
