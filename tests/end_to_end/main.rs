@@ -14,6 +14,10 @@ mod hostile;
 mod lifecycle;
 mod logs;
 mod metrics;
+mod mqtt;
+mod mqtt_chaos;
+mod mqtt_clients;
+mod mqtt_hostile;
 #[path = "../../protocol-abi/tests/support/patched.rs"]
 mod patched;
 mod refusals;

@@ -20,7 +20,7 @@ pub fn root() -> PathBuf {
 ///
 /// Unless `cargo xtask test` has done so already, the workspace is built first: a test program alone
 /// would run what was built some time ago.
-fn built() -> &'static Path {
+pub(crate) fn built() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut folder = env::current_exe().expect("a program knows where it is");
@@ -72,7 +72,7 @@ pub fn has(test: &str, program: &str) -> bool {
     found
 }
 
-fn skipped(test: &str, want: &str) {
+pub(crate) fn skipped(test: &str, want: &str) {
     assert_ne!(env::var("CI").as_deref(), Ok("true"), "{test} needs {want}");
     eprintln!("skipped for want of {want}: {test}");
 }

@@ -96,6 +96,12 @@ impl Installation {
         self.sample_manifest("udp").options("udp", &json!({ "port": 0 }))
     }
 
+    /// Installs and enables the sample protocol `mqtt`, on a port that the system chooses.
+    pub fn mqtt(&self) -> &Self {
+        self.rust("mqtt", "kuzzle_protocol_mqtt");
+        self.sample_manifest("mqtt").options("mqtt", &json!({ "port": 0 }))
+    }
+
     fn sample_manifest(&self, name: &str) -> &Self {
         let manifest = build::root().join("sample-protocols").join(name).join("manifest.json");
         fs::copy(manifest, self.available(name).join("manifest.json")).unwrap();

@@ -11,12 +11,16 @@ mod check;
 mod client;
 mod host;
 mod installation;
+mod mqtt;
+mod mqtt_tools;
 
 pub use build::{c_library, cc, has, program, root, rust_library};
 pub use check::Report;
 pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};
 pub use installation::Installation;
+pub use mqtt::{MqttClient, Packet as MqttPacket};
+pub use mqtt_tools::{has_mosquitto, node_with_mqtt, python_with_paho};
 
 use std::time::{Duration, Instant};
 

@@ -19,8 +19,11 @@ enum Language {
     C,
 }
 
-const SAMPLES: [Sample; 2] =
-    [Sample { name: "udp", language: Language::Rust }, Sample { name: "line", language: Language::C }];
+const SAMPLES: [Sample; 3] = [
+    Sample { name: "udp", language: Language::Rust },
+    Sample { name: "line", language: Language::C },
+    Sample { name: "mqtt", language: Language::Rust },
+];
 
 /// What `cargo xtask start` enables.
 pub(crate) const DEFAULTS: [&str; 2] = ["udp", "line"];

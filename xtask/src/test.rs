@@ -7,12 +7,15 @@ use anyhow::{Result, bail};
 
 use crate::build::{self, cargo};
 
-/// What tests use beside Rust, and how to get it.
-const TOOLS: [(&str, &[&str], &str); 4] = [
+/// What tests use beside Rust, how to see that it works (without arguments: that it is there), and what for.
+const TOOLS: [(&str, &[&str], &str); 7] = [
     ("cc", &["--version"], "a C compiler, for the protocols in C"),
     ("c++", &["--version"], "a C++ compiler, for the header in C++"),
     ("make", &["--version"], "make, for the tests of `line`"),
     ("python3", &["--version"], "Python, for the tests of `line`"),
+    ("mosquitto_pub", &[], "mosquitto's clients, for the tests of `mqtt`"),
+    ("node", &["--version"], "Node.js, for the tests of `mqtt`"),
+    ("npm", &["--version"], "npm, for the tests of `mqtt`"),
 ];
 
 /// Runs formatting, lints, documentation and all tests; with a filter only the tests that match.
@@ -66,5 +69,5 @@ fn look_for_tools() -> Result<()> {
 fn works(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+    command.status().is_ok_and(|status| arguments.is_empty() || status.success())
 }

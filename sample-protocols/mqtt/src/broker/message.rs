@@ -1,0 +1,52 @@
+//! A message on its way to its subscribers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::Qos;
+
+/// A message, shared by all who get it, keep it or wait for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: Arc<str>,
+    pub(crate) payload: Bytes,
+    pub(crate) qos: Qos,
+    pub(crate) retain: bool,
+    /// Encoded properties of the publisher that subscribers get.
+    pub(crate) properties: Vec<u8>,
+    /// When it is no longer worth sending, in milliseconds.
+    pub(crate) expires: Option<u64>,
+    /// The publisher's session.
+    pub(crate) from: Option<u64>,
+}
+
+impl Message {
+    /// An empty one of QoS 0.
+    pub(crate) fn to_topic(topic: &str) -> Self {
+        Self {
+            topic: topic.into(),
+            payload: Bytes::new(),
+            qos: Qos::AtMostOnce,
+            retain: false,
+            properties: Vec::new(),
+            expires: None,
+            from: None,
+        }
+    }
+
+    pub(crate) fn is_expired(&self, now: u64) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
+    /// What is left of its life, in seconds.
+    pub(crate) fn expiry(&self, now: u64) -> Option<u32> {
+        let left = self.expires?.saturating_sub(now).div_ceil(1000);
+        Some(u32::try_from(left).unwrap_or(u32::MAX))
+    }
+
+    /// What it costs to keep it, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.topic.len() + self.payload.len() + self.properties.len() + size_of::<Self>()
+    }
+}

@@ -1,0 +1,375 @@
+//! The broker: sessions, subscriptions, messages. It knows no sockets and no clock: packets and the
+//! time, in milliseconds, come in; what is to be written waits until it is taken.
+
+mod channels;
+mod connect;
+mod connection;
+mod frame;
+mod message;
+mod publish;
+mod retained;
+mod session;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod trie;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use slab::Slab;
+
+pub(crate) use connect::Admission;
+pub(crate) use connection::Taken;
+pub(crate) use frame::Frame;
+
+use crate::codec::encode::{self, Acknowledge};
+use crate::codec::{DecodeError, Packet, Reason, Version};
+use connection::{Connection, Stage};
+use message::Message;
+use retained::Retained;
+use session::Session;
+use timers::{Owner, Timers};
+use trie::Trie;
+
+/// Names a network connection; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// What the broker is told by the options.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) allow_pub_sub: bool,
+    pub(crate) open_channels: bool,
+    pub(crate) development_mode: bool,
+    pub(crate) request_topic: Arc<str>,
+    pub(crate) response_topic: Arc<str>,
+    /// In milliseconds.
+    pub(crate) disconnect_delay: u64,
+    /// In milliseconds.
+    pub(crate) connect_timeout: u64,
+    /// Connections that have not sent CONNECT yet.
+    pub(crate) max_waiting: usize,
+    /// In seconds; 0: no ceiling.
+    pub(crate) max_keep_alive: u16,
+    /// In bytes.
+    pub(crate) max_packet_size: usize,
+    /// In bytes, for each client.
+    pub(crate) max_queue_size: usize,
+    /// QoS 1 and 2 messages on their way to a client.
+    pub(crate) max_in_flight: u16,
+    /// QoS 2 messages on their way from a client.
+    pub(crate) receive_maximum: u16,
+    pub(crate) topic_alias_maximum: u16,
+    /// For each client.
+    pub(crate) max_subscriptions: usize,
+    /// In bytes.
+    pub(crate) max_topic_length: usize,
+    pub(crate) max_topic_levels: usize,
+    /// In seconds.
+    pub(crate) max_session_expiry: u32,
+    pub(crate) max_sessions: usize,
+    pub(crate) max_retained: usize,
+    /// In bytes.
+    pub(crate) max_retained_size: usize,
+}
+
+/// What the caller has to do with a packet that the broker has looked at.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Next {
+    /// It is done.
+    Nothing,
+    /// Ask the host whether it takes the client, then call [`Broker::admit`] or [`Broker::refuse`].
+    Admit,
+    /// Execute the payload, then call [`Broker::answer`].
+    Execute(ReplyTo),
+}
+
+/// Where the answer to a request goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReplyTo {
+    /// Its topic; `None`: the usual one.
+    pub(crate) topic: Option<Arc<str>>,
+    /// Encoded properties of the answer.
+    pub(crate) properties: Vec<u8>,
+}
+
+/// Counters, for the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    /// Messages that a limit has cost.
+    pub(crate) dropped: u64,
+    /// Connections that were closed because too many had not sent CONNECT.
+    pub(crate) unheard: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    settings: Settings,
+    connections: Slab<Connection>,
+    /// How many of them have not sent CONNECT yet.
+    waiting: usize,
+    generation: u32,
+    sessions: Slab<Session>,
+    by_client_id: FxHashMap<Arc<str>, u32>,
+    serial: u64,
+    subscriptions: Trie,
+    retained: Retained,
+    /// Who has joined each channel.
+    channels: FxHashMap<Arc<str>, FxHashSet<Key>>,
+    timers: Timers,
+    /// For each worker, its connections that have something to write or to close.
+    dirty: Vec<Vec<Key>>,
+    /// Connections that the host need not know any more.
+    removed: Vec<Key>,
+    counters: Counters,
+    /// Number of the last publish.
+    publish: u64,
+    /// Clients that are too slow, to be closed.
+    overflowing: Vec<Key>,
+    /// Clients for whom an answer was too large.
+    unheard: Vec<Key>,
+    /// To be published.
+    wills: VecDeque<Arc<Message>>,
+}
+
+impl Broker {
+    /// One for so many workers.
+    pub(crate) fn new(settings: Settings, workers: usize) -> Self {
+        Self {
+            retained: Retained::new(settings.max_retained, settings.max_retained_size),
+            settings,
+            connections: Slab::new(),
+            waiting: 0,
+            generation: 0,
+            sessions: Slab::new(),
+            by_client_id: FxHashMap::default(),
+            serial: 0,
+            subscriptions: Trie::default(),
+            channels: FxHashMap::default(),
+            timers: Timers::default(),
+            dirty: vec![Vec::new(); workers],
+            removed: Vec::new(),
+            counters: Counters::default(),
+            publish: 0,
+            overflowing: Vec::new(),
+            unheard: Vec::new(),
+            wills: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A network connection of this worker has been accepted. `None`: too many have not sent CONNECT
+    /// yet, so it is to be closed.
+    pub(crate) fn accept(&mut self, worker: usize, now: u64) -> Option<Key> {
+        if self.waiting >= self.settings.max_waiting {
+            self.counters.unheard += 1;
+            return None;
+        }
+        self.waiting += 1;
+        self.generation = self.generation.wrapping_add(1);
+        let entry = self.connections.vacant_entry();
+        let key = Key { index: entry.key() as u32, generation: self.generation };
+        entry.insert(Connection::new(key, worker));
+        self.set_connection_timer(key.index, Some(now + self.settings.connect_timeout));
+        Some(key)
+    }
+
+    /// A packet has come. It is answered, apart from what [`Next`] asks for.
+    pub(crate) fn packet(&mut self, key: Key, packet: &Packet<'_>, now: u64) -> Next {
+        let next = self.handle(key, packet, now);
+        self.settle(now);
+        next
+    }
+
+    fn handle(&mut self, key: Key, packet: &Packet<'_>, now: u64) -> Next {
+        let Some(connection) = self.connection_mut(key) else { return Next::Nothing };
+        connection.last_heard = now;
+        let (stage, version) = (connection.stage, connection.version);
+        let session = match (stage, packet) {
+            (Stage::Waiting, Packet::Connect(connect)) => return self.check_connect(key, connect, now),
+            (Stage::Live(session), _) => session,
+            // Nothing is answered before CONNECT or after the end.
+            (Stage::Waiting, _) => {
+                self.end(key, None, true, now);
+                return Next::Nothing;
+            }
+            (Stage::Closed, _) => return Next::Nothing,
+        };
+        match packet {
+            Packet::Connect(_) => self.fail(key, Reason::PROTOCOL_ERROR, "a second CONNECT came", now),
+            Packet::Publish(publish) => return self.incoming(key, session, publish, now),
+            Packet::PubAck(ack) => self.acknowledged(key, session, ack.id, false, now),
+            Packet::PubRec(ack) => self.received(key, session, *ack, now),
+            Packet::PubRel(ack) => {
+                let known = self.sessions[session as usize].incoming.remove(&ack.id);
+                let incoming = &mut self.sessions[session as usize].incoming;
+                if incoming.is_empty() {
+                    *incoming = FxHashSet::default();
+                }
+                let reason = if known { Reason::SUCCESS } else { Reason::PACKET_ID_NOT_FOUND };
+                self.acknowledge(key, version, Acknowledge::PubComp, ack.id, reason);
+            }
+            Packet::PubComp(ack) => self.acknowledged(key, session, ack.id, true, now),
+            Packet::Subscribe(subscribe) => self.subscribe(key, session, subscribe, now),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, session, unsubscribe),
+            Packet::PingReq => self.push(key, Frame::Small([0xD0, 0, 0, 0, 0], 2)),
+            Packet::Disconnect(disconnect) => self.left(key, session, *disconnect, now),
+            Packet::Auth(_) => {
+                let text = "there is no enhanced authentication to go on with";
+                self.fail(key, Reason::PROTOCOL_ERROR, text, now);
+            }
+        }
+        Next::Nothing
+    }
+
+    /// Bytes have come that are no packet.
+    pub(crate) fn malformed(&mut self, key: Key, error: &DecodeError, now: u64) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        match (connection.stage, error.connect) {
+            // Before MQTT 5.0 there is an answer only to these two.
+            (Stage::Waiting, Some(version))
+                if version.is_5()
+                    || matches!(error.reason, Reason::UNSUPPORTED_VERSION | Reason::CLIENT_ID_INVALID) =>
+            {
+                let answer = encode::connack_refused(version, error.reason, Some(error.text));
+                self.push(key, Frame::Other(answer.into()));
+                self.end(key, None, true, now);
+            }
+            _ => {
+                // What a second CONNECT may be refused for is no reason to disconnect.
+                let reason = match error.reason {
+                    Reason::UNSUPPORTED_VERSION | Reason::CLIENT_ID_INVALID => Reason::PROTOCOL_ERROR,
+                    reason => reason,
+                };
+                self.fail(key, reason, error.text, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The network connection is gone, and the worker has forgotten it.
+    pub(crate) fn gone(&mut self, key: Key, now: u64) {
+        self.end(key, None, true, now);
+        if let Some(connection) = self.connection_mut(key) {
+            connection.network = false;
+            self.free(key);
+        }
+        self.settle(now);
+    }
+
+    /// Whether the connection has come to its end, apart from what it has still to be told.
+    pub(crate) fn is_closed(&self, key: Key) -> bool {
+        self.connection(key).is_none_or(|connection| connection.stage == Stage::Closed)
+    }
+
+    /// Whether so much waits for the client that no more should be read from it.
+    pub(crate) fn is_congested(&self, key: Key) -> bool {
+        self.connection(key).is_some_and(|one| one.queued() > self.settings.max_queue_size / 2)
+    }
+
+    /// The worker cannot write to the connection now: it wants to be told of further frames.
+    pub(crate) fn postpone(&mut self, key: Key) {
+        if let Some(connection) = self.connection_mut(key) {
+            connection.dirty = false;
+        }
+    }
+
+    /// What is to be written to a connection. `None`: it is unknown.
+    pub(crate) fn take(&mut self, key: Key) -> Option<Taken> {
+        Some(self.connection_mut(key)?.take())
+    }
+
+    /// The worker's connections that have something to write or to close.
+    pub(crate) fn take_dirty(&mut self, worker: usize, into: &mut Vec<Key>) {
+        into.append(&mut self.dirty[worker]);
+    }
+
+    pub(crate) fn is_dirty(&self, worker: usize) -> bool {
+        !self.dirty[worker].is_empty()
+    }
+
+    /// Connections that the host need not know any more.
+    pub(crate) fn take_removed(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.removed)
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// When [`Broker::tick`] wants to be called, in milliseconds.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Does what time brings.
+    pub(crate) fn tick(&mut self, now: u64) {
+        while let Some(owner) = self.timers.due(now) {
+            match owner {
+                Owner::Connection(index) => self.connection_due(index, now),
+                Owner::Session(index) => self.session_due(index, now),
+            }
+        }
+        self.settle(now);
+    }
+
+    fn connection(&self, key: Key) -> Option<&Connection> {
+        self.connections.get(key.index as usize).filter(|connection| connection.key == key)
+    }
+
+    fn connection_mut(&mut self, key: Key) -> Option<&mut Connection> {
+        self.connections.get_mut(key.index as usize).filter(|connection| connection.key == key)
+    }
+
+    fn set_connection_timer(&mut self, index: u32, at: Option<u64>) {
+        let connection = &mut self.connections[index as usize];
+        self.timers.set(Owner::Connection(index), &mut connection.deadline, at);
+    }
+
+    fn set_session_timer(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        let will = session.will.as_ref().and_then(|will| will.at);
+        let at = [session.ends, will].into_iter().flatten().min();
+        self.timers.set(Owner::Session(index), &mut session.deadline, at);
+    }
+
+    fn acknowledge(&mut self, key: Key, version: Version, kind: Acknowledge, id: u16, reason: Reason) {
+        let (bytes, len) = encode::acknowledgement(version, kind, id, reason);
+        self.push(key, Frame::Small(bytes, len));
+    }
+
+    /// Queues a packet that must not be lost.
+    fn push(&mut self, key: Key, frame: Frame) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        if connection.stage == Stage::Closed {
+            return;
+        }
+        if frame.len() > connection.maximum {
+            // There is nothing that can be said to such a client.
+            self.unheard.push(key);
+            return;
+        }
+        connection.push(frame);
+        self.mark(key);
+    }
+
+    /// The connection's worker has to look at it.
+    fn mark(&mut self, key: Key) {
+        if let Some(connection) = self.connection_mut(key)
+            && !std::mem::replace(&mut connection.dirty, true)
+        {
+            let worker = connection.worker;
+            self.dirty[worker].push(key);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! CONNECT, CONNACK, DISCONNECT, keep-alive.
+
+use super::*;
+
+#[test]
+fn a_client_of_each_version_is_accepted() {
+    for version in [Version::V31, Version::V311] {
+        let (_, got) = World::new().try_connect(&Connect::new(version, "c"));
+        assert_eq!(got, [Got::ConnAck { present: false, code: 0, properties: vec![] }]);
+    }
+    let (_, got) = World::new().try_connect(&Connect::new(Version::V5, "c"));
+    // Receive maximum, maximum packet size, topic alias maximum.
+    let properties = vec![0x21, 4, 0, 0x27, 0, 0x10, 0, 0, 0x22, 0, 32];
+    assert_eq!(got, [Got::ConnAck { present: false, code: 0, properties }]);
+}
+
+#[test]
+fn a_first_packet_that_is_no_connect_closes() {
+    let mut world = World::new();
+    for bytes in [&b"\xC0\x00"[..], b"\x30\x03\x00\x01a", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01"] {
+        let peer = world.accept(Version::V5);
+        world.send(peer, bytes);
+        assert_eq!(world.receive(peer), [Got::Closed]);
+    }
+}
+
+#[test]
+fn a_second_connect_is_a_protocol_error() {
+    let mut world = World::new();
+    let connect = Connect::new(Version::V5, "c");
+    let peer = world.connect(&connect);
+    world.send(peer, &connect.encode());
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+    let peer = world.client("d");
+    world.send(peer, &Connect::new(Version::V311, "d").encode());
+    assert_eq!(world.receive(peer), [Got::Closed]);
+    // Whatever else is wrong with it.
+    for second in [&Connect::new(Version::V31, "").encode()[..], b"\x10\x0D\0\x04MQTX\x04\x02\0\x3C\0\x01a"] {
+        let peer = world.connect(&connect);
+        world.send(peer, second);
+        assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+    }
+}
+
+#[test]
+fn an_unknown_protocol_level_is_answered_and_a_foreign_name_is_not() {
+    let mut world = World::new();
+    for (hex, answer) in [
+        (
+            &b"\x10\x0D\0\x04MQTT\x03\x02\0\x3C\0\x01a"[..],
+            vec![Got::ConnAck { present: false, code: 1, properties: vec![] }, Got::Closed],
+        ),
+        (b"\x10\x0D\0\x04MQTX\x04\x02\0\x3C\0\x01a", vec![Got::Closed]),
+    ] {
+        let peer = world.accept(Version::V311);
+        world.send(peer, hex);
+        assert_eq!(world.receive(peer), answer);
+    }
+    let peer = world.accept(Version::V5);
+    world.send(peer, b"\x10\x0D\0\x04MQTT\x06\x02\0\x3C\0\x01a");
+    let got = world.receive(peer);
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x84, .. }, Got::Closed]), "{got:?}");
+}
+
+#[test]
+fn an_empty_client_id_is_replaced_and_told_in_version_5() {
+    let mut world = World::new();
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, ""));
+    let [Got::ConnAck { present: false, code: 0, properties }] = &got[..] else { panic!("{got:?}") };
+    let assigned = b"\x12\x00\x0Aassigned-1";
+    assert!(properties.windows(assigned.len()).any(|window| window == assigned), "{properties:?}");
+    world.client("");
+    assert!(world.broker.by_client_id.contains_key("assigned-2"));
+}
+
+#[test]
+fn client_ids_that_are_not_allowed_are_refused_with_identifier_rejected() {
+    let mut world = World::new();
+    let refused = [Got::ConnAck { present: false, code: 2, properties: vec![] }, Got::Closed];
+    assert_eq!(world.try_connect(&Connect::new(Version::V311, "").kept(0)).1, refused);
+    assert_eq!(world.try_connect(&Connect::new(Version::V31, "")).1, refused);
+    assert_eq!(world.try_connect(&Connect::new(Version::V31, &"x".repeat(24))).1, refused);
+    world.connect(&Connect::new(Version::V31, &"x".repeat(23)));
+    world.connect(&Connect::new(Version::V311, &"x".repeat(200)));
+    world.connect(&Connect::new(Version::V311, "0123456789abcdefghijklm"));
+    // Any text will do.
+    world.connect(&Connect::new(Version::V5, "\u{feff}ä/+#"));
+}
+
+#[test]
+fn a_malformed_connect_is_told_only_to_clients_of_version_5() {
+    let mut world = World::new();
+    let peer = world.accept(Version::V311);
+    world.send(peer, b"\x10\x0D\0\x04MQTT\x04\x03\0\x3C\0\x01a");
+    assert_eq!(world.receive(peer), [Got::Closed], "the reserved flag is set");
+    let peer = world.accept(Version::V5);
+    world.send(peer, b"\x10\x0E\0\x04MQTT\x05\x03\0\x3C\0\0\x01a");
+    let got = world.receive(peer);
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x81, .. }, Got::Closed]), "{got:?}");
+}
+
+#[test]
+fn nothing_is_done_after_a_refusal() {
+    let mut world = World::new();
+    let mut bytes = Connect::new(Version::V31, "").encode();
+    bytes.extend(publish(Version::V31, 1, 0, "a", "retained"));
+    let peer = world.accept(Version::V31);
+    world.send(peer, &bytes);
+    assert_eq!(world.receive(peer).len(), 2);
+    let peer = world.client("c");
+    world.subscribe(peer, "a", 0);
+    assert_eq!(world.receive(peer), []);
+}
+
+#[test]
+fn enhanced_authentication_is_refused() {
+    let mut world = World::new();
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "c").property(0x15, b"\0\x05SCRAM"));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x8C, .. }, Got::Closed]), "{got:?}");
+    let peer = world.client_5("c");
+    world.send(peer, b"\xF0\x00");
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+}
+
+#[test]
+fn user_names_and_passwords_are_not_looked_at() {
+    let mut connect = Connect::new(Version::V5, "c");
+    connect.user_name = Some("anybody".to_owned());
+    World::new().connect(&connect);
+}
+
+#[test]
+fn a_client_that_does_not_connect_in_time_is_closed() {
+    let mut world = World::new();
+    let peer = world.accept(Version::V311);
+    world.wait(29_999);
+    assert_eq!(world.receive(peer), []);
+    world.wait(1);
+    assert_eq!(world.receive(peer), [Got::Closed]);
+}
+
+#[test]
+fn silence_for_one_and_a_half_times_the_keep_alive_closes() {
+    let mut world = World::new();
+    let mut connect = Connect::new(Version::V5, "c");
+    connect.keep_alive = 10;
+    let peer = world.connect(&connect);
+    world.wait(14_000);
+    world.send(peer, b"\xC0\x00");
+    assert_eq!(world.one(peer), Got::PingResp);
+    world.wait(14_999);
+    assert_eq!(world.receive(peer), []);
+    world.wait(1);
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x8D }, Got::Closed]);
+}
+
+#[test]
+fn a_keep_alive_of_zero_is_none() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.wait(100_000_000);
+    assert_eq!(world.receive(peer), []);
+}
+
+#[test]
+fn a_ceiling_for_the_keep_alive_is_told_or_refuses() {
+    let mut world = World::with(|config| config.max_keep_alive = 20);
+    let mut connect = Connect::new(Version::V5, "c");
+    connect.keep_alive = 60;
+    let (peer, got) = world.try_connect(&connect);
+    let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
+    assert!(properties.ends_with(&[0x13, 0, 20]), "{properties:?}");
+    world.wait(30_000);
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x8D }, Got::Closed]);
+    connect.keep_alive = 20;
+    let (_, got) = world.try_connect(&connect);
+    let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
+    assert!(!properties.contains(&0x13), "{properties:?}");
+    let (_, got) = world.try_connect(&Connect::new(Version::V311, "c"));
+    assert_eq!(got, [Got::ConnAck { present: false, code: 5, properties: vec![] }, Got::Closed]);
+}
+
+#[test]
+fn a_disconnect_is_the_end() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.send(peer, b"\xE0\x00");
+    world.send(peer, b"\xC0\x00");
+    assert_eq!(world.receive(peer), [Got::Closed]);
+    let peer = world.client("c");
+    world.send(peer, b"\xE1\x00");
+    assert_eq!(world.receive(peer), [Got::Closed], "reserved bits");
+}
+
+#[test]
+fn a_client_id_is_taken_over() {
+    let mut world = World::new();
+    let old = world.client_5("c");
+    let other = world.client("d");
+    let new = world.client("c");
+    assert_eq!(world.receive(old), [Got::Disconnect { code: 0x8E }, Got::Closed]);
+    for peer in [other, new] {
+        world.send(peer, b"\xC0\x00");
+        assert_eq!(world.one(peer), Got::PingResp);
+    }
+    // What the old network connection's end says does not concern the new one.
+    world.lose(old);
+    world.subscribe(new, "a", 0);
+}
+
+#[test]
+fn response_information_comes_only_if_it_is_asked_for() {
+    let mut world = World::new();
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "c").property(0x19, &[1]));
+    let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
+    assert!(properties.ends_with(b"\x1A\x00\x0FKuzzle/response"), "{properties:?}");
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "c").property(0x19, &[0]));
+    let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
+    assert!(!properties.contains(&0x1A), "{properties:?}");
+}
+
+#[test]
+fn reason_strings_stay_within_the_clients_wishes_and_its_packet_size() {
+    let mut world = World::new();
+    let refused = Connect::new(Version::V5, "c").property(0x15, b"\0\x05SCRAM");
+    let reason = |got: &[Got]| match got {
+        [Got::ConnAck { code: 0x8C, properties, .. }, Got::Closed] => !properties.is_empty(),
+        _ => panic!("{got:?}"),
+    };
+    assert!(reason(&world.try_connect(&refused).1));
+    assert!(!reason(&world.try_connect(&refused.clone().property(0x17, &[0])).1));
+    assert!(!reason(&world.try_connect(&refused.property(0x27, &[0, 0, 0, 20])).1));
+}
+
+#[test]
+fn a_client_that_cannot_take_its_connack_is_closed() {
+    let mut world = World::new();
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "c").property(0x27, &[0, 0, 0, 4]));
+    assert_eq!(got, [Got::Closed]);
+}
+
+#[test]
+fn the_hosts_wish_to_disconnect_is_told_with_its_reason() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.broker.disconnect(peer.key, Reason::SHUTTING_DOWN, "", world.now);
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x8B }, Got::Closed]);
+    assert_eq!(world.broker.take_removed(), [peer.key]);
+    world.lose(peer);
+    assert!(world.broker.connections.is_empty() && world.broker.next_deadline().is_none());
+}
+
+#[test]
+fn the_host_is_told_of_an_end_after_the_delay_and_once() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.lose(peer);
+    world.wait(249);
+    assert_eq!(world.broker.take_removed(), []);
+    world.wait(1);
+    assert_eq!(world.broker.take_removed(), [peer.key]);
+    world.wait(10_000);
+    assert_eq!(world.broker.take_removed(), []);
+    assert!(world.broker.connections.is_empty() && world.broker.sessions.is_empty());
+}
+
+#[test]
+fn the_host_is_not_told_of_clients_that_it_has_not_seen() {
+    let mut world = World::new();
+    let peer = world.accept(Version::V311);
+    world.lose(peer);
+    world.wait(10_000);
+    assert_eq!(world.broker.take_removed(), []);
+    assert!(world.broker.connections.is_empty());
+}
+
+#[test]
+fn nothing_is_sent_after_a_disconnect() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.broker.join(peer.key, "channel");
+    world.subscribe(peer, "channel", 0);
+    world.send(peer, b"\x00\x00");
+    world.broadcast("channel", "too late");
+    world.broker.notify(peer.key, "channel", &Bytes::from_static(b"too late"), world.now);
+    world.send(peer, b"\xC0\x00");
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x81 }, Got::Closed]);
+}
+
+#[test]
+fn a_disconnect_fits_the_clients_packet_size() {
+    let mut world = World::new();
+    for size in [40, 17] {
+        let peer = world.connect(&Connect::new(Version::V5, "c").property(0x27, &[0, 0, 0, size]));
+        world.send(peer, b"\x00\x00");
+        let taken = world.broker.take(peer.key).expect("it is known");
+        let bytes: Vec<u8> = taken.frames.iter().flat_map(Frame::to_vec).collect();
+        assert!(bytes.len() <= usize::from(size), "{bytes:?}");
+        assert_eq!(wire::parse(&bytes, Version::V5), [Got::Disconnect { code: 0x81 }]);
+    }
+}

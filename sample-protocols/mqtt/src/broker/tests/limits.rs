@@ -1,0 +1,208 @@
+//! Limits: whatever clients do, memory is bounded and the others go on.
+
+use super::*;
+
+#[test]
+fn slow_consumers_lose_qos_0_first() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 10_000));
+    let slow = world.client("slow");
+    world.send(slow, &subscribe(Version::V311, 1, &[("0", 0), ("1", 1)]));
+    world.receive(slow);
+    let other = world.client("d");
+    let payload = "x".repeat(1000);
+    for _ in 0..100 {
+        world.send(other, &publish(Version::V311, 0, 0, "0", &payload));
+    }
+    let queued = world.broker.connection(slow.key).expect("it is known").queued();
+    assert!((8_000..=10_000).contains(&queued), "{queued}");
+    assert!(world.broker.counters().dropped > 80);
+    // 64 are in flight beside what waits; then some wait in the place of those of QoS 0.
+    for id in 1..=68 {
+        world.send(other, &publish(Version::V311, 2, id, "1", &payload));
+    }
+    let got = world.receive(slow);
+    assert!(!got.contains(&Got::Closed));
+    assert_eq!(got.iter().filter(|got| got.payload().is_some()).count(), 64, "those of QoS 0 are gone");
+}
+
+#[test]
+fn slow_consumers_are_disconnected_when_nothing_more_can_be_dropped() {
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_queue_size, config.max_in_flight) = (true, 10_000, 1);
+    });
+    let connect = Connect::new(Version::V5, "slow").kept(1000);
+    let slow = world.connect(&connect);
+    world.subscribe(slow, "1", 1);
+    let other = world.client("d");
+    let payload = "x".repeat(1000);
+    for id in 1..=100 {
+        world.send(other, &publish(Version::V311, 2, id, "1", &payload));
+    }
+    let got = world.receive(slow);
+    assert_eq!(got[got.len() - 2..], [Got::Disconnect { code: 0x97 }, Got::Closed]);
+    // What waits is kept, within the limit.
+    let session = &world.broker.sessions[world.broker.by_client_id["slow"] as usize];
+    assert!((7_000..=10_000).contains(&session.pending_cost), "{}", session.pending_cost);
+    assert_eq!(world.payloads(other), [""; 0]);
+}
+
+#[test]
+fn the_queue_of_a_client_that_is_away_is_bounded() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 10_000));
+    let connect = Connect::new(Version::V311, "away").kept(0);
+    let peer = world.connect(&connect);
+    world.subscribe(peer, "a", 1);
+    world.lose(peer);
+    let other = world.client("d");
+    for id in 1..=100 {
+        world.send(other, &publish(Version::V311, 2, id, "a", &"x".repeat(1000)));
+    }
+    let (_, got) = world.try_connect(&connect);
+    assert!((6..=10).contains(&(got.len() - 1)), "{}", got.len());
+}
+
+#[test]
+fn subscriptions_of_a_client_are_limited() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_subscriptions) = (true, 2));
+    let peer = world.client_5("c");
+    world.send(peer, &subscribe_5(1, &[("a", 0), ("b", 1), ("c", 0), ("a", 2)], &[]));
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x97, 2] });
+    let peer = world.client("d");
+    world.send(peer, &subscribe(Version::V311, 1, &[("a", 0), ("b", 1), ("c", 0)]));
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x80] });
+    // MQTT 3.1 knows no failure.
+    let peer = world.connect(&Connect::new(Version::V31, "e"));
+    world.send(peer, &subscribe(Version::V31, 1, &[("a", 0), ("b", 1), ("c", 0)]));
+    assert_eq!(world.receive(peer), [Got::Closed]);
+}
+
+#[test]
+fn a_million_subscriptions_leave_as_many_as_are_allowed() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    for round in 0..1000 {
+        let filters: Vec<String> = (0..1000).map(|number| format!("{round}/{number}")).collect();
+        let filters: Vec<_> = filters.iter().map(|filter| (&filter[..], 0)).collect();
+        world.send(peer, &subscribe_5(1, &filters, &[]));
+        let Got::SubAck { codes, .. } = world.one(peer) else { panic!("a SUBACK comes") };
+        let code = if round == 0 { 0 } else { 0x97 };
+        assert_eq!(codes, vec![code; 1000]);
+    }
+    world.lose(peer);
+    assert!(world.broker.subscriptions.is_empty());
+}
+
+#[test]
+fn topics_are_limited_in_length_and_levels() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    let (long, deep) = ("x".repeat(65_535), vec!["a"; 10_000].join("/"));
+    for topic in [&long, &deep] {
+        world.send(peer, &subscribe_5(1, &[(topic, 0)], &[]));
+        assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0x8F] });
+        world.send(peer, &publish_5(2, 1, topic, "x", &[]));
+        assert_eq!(world.one(peer), Got::PubAck { id: 1, code: 0x90 });
+        let (_, got) = world.try_connect(&Connect::new(Version::V5, "d").will(topic, "x"));
+        assert!(matches!(got[..], [Got::ConnAck { code: 0x90, .. }, Got::Closed]), "{got:?}");
+    }
+    assert!(world.broker.subscriptions.is_empty());
+    let allowed = vec!["a"; 64].join("/");
+    world.subscribe(peer, &allowed, 0);
+    let older = world.client("e");
+    world.send(older, &subscribe(Version::V311, 1, &[(&deep, 0)]));
+    assert_eq!(world.one(older), Got::SubAck { id: 1, codes: vec![0x80] });
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_topic_length, config.max_topic_levels) = (true, 65_535, 1024);
+    });
+    let peer = world.client_5("c");
+    world.subscribe(peer, &long, 0);
+    world.send(peer, &publish_5(1, 0, &long, "x", &[]));
+    assert_eq!(world.payloads(peer), ["x"]);
+}
+
+#[test]
+fn sessions_are_limited() {
+    let mut world = World::with(|config| config.max_sessions = 2);
+    let [a, _] = ["a", "b"].map(|name| world.connect(&Connect::new(Version::V5, name).kept(1000)));
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "c"));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x97, .. }, Got::Closed]), "{got:?}");
+    let (_, got) = world.try_connect(&Connect::new(Version::V311, "c"));
+    assert_eq!(got, [Got::ConnAck { present: false, code: 3, properties: vec![] }, Got::Closed]);
+    world.lose(a);
+    world.client("a");
+}
+
+#[test]
+fn connections_without_connect_are_limited() {
+    let mut world = World::with(|config| config.max_waiting = 2);
+    let [gone, late] = [0, 1].map(|_| world.accept(Version::V311));
+    assert_eq!(world.broker.accept(0, world.now), None);
+    world.lose(gone);
+    let client = world.accept(Version::V311);
+    assert_eq!(world.broker.accept(0, world.now), None);
+    // One that has connected does not count.
+    world.send(client, &Connect::new(Version::V311, "c").encode());
+    let refused = world.accept(Version::V31);
+    world.send(refused, &Connect::new(Version::V31, "").encode());
+    world.accept(Version::V311);
+    assert_eq!(world.broker.accept(0, world.now), None);
+    world.wait(30_000);
+    assert_eq!(world.receive(late), [Got::Closed]);
+    assert_eq!((world.broker.waiting, world.broker.counters().unheard), (0, 3));
+}
+
+#[test]
+fn retained_messages_are_limited() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_retained) = (true, 2));
+    let peer = world.client("c");
+    for topic in ["a", "b", "c"] {
+        world.send(peer, &publish(Version::V311, 1, 0, topic, topic));
+    }
+    world.send(peer, &subscribe(Version::V311, 1, &[("#", 0)]));
+    let mut got = world.payloads(peer);
+    got.sort();
+    assert_eq!(got, ["a", "b"]);
+}
+
+#[test]
+fn colliding_client_ids_leave_one_connection_and_one_session() {
+    let mut world = World::new();
+    let peers: Vec<Peer> =
+        (0..1000).map(|_| world.connect(&Connect::new(Version::V311, "same").kept(0))).collect::<Vec<_>>();
+    let (last, others) = peers.split_last().expect("there are many");
+    for peer in others {
+        assert_eq!(world.receive(*peer), [Got::Closed]);
+        world.lose(*peer);
+    }
+    world.wait(1000);
+    assert_eq!((world.broker.sessions.len(), world.broker.connections.len()), (1, 1));
+    world.subscribe(*last, "a", 0);
+}
+
+#[test]
+fn a_flood_of_qos_2_without_release_is_bounded_by_the_packet_ids() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    for round in 0..3 {
+        for id in 1..=u16::MAX {
+            world.send(peer, &publish(Version::V311, 4, id, "a", "x"));
+        }
+        assert_eq!(world.receive(peer).len(), 65_535, "{round}");
+    }
+    let session = &world.broker.sessions[world.broker.by_client_id["c"] as usize];
+    assert_eq!(session.incoming.len(), 65_535);
+}
+
+#[test]
+fn congestion_is_told_so_that_no_more_is_read() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 10_000));
+    let peer = world.client("c");
+    world.subscribe(peer, "a", 0);
+    assert!(!world.broker.is_congested(peer.key));
+    for _ in 0..6 {
+        world.send(peer, &publish(Version::V311, 0, 0, "a", &"x".repeat(1000)));
+    }
+    assert!(world.broker.is_congested(peer.key));
+    world.receive(peer);
+    assert!(!world.broker.is_congested(peer.key));
+}

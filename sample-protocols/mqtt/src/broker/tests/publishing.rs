@@ -1,0 +1,147 @@
+//! PUBLISH: order, retained messages, expiry, what may be published.
+
+use super::*;
+
+#[test]
+fn messages_of_one_client_stay_in_order() {
+    let mut world = World::new();
+    let fast = world.client("fast");
+    let slow = world.connect(&Connect::new(Version::V5, "slow").property(0x21, &[0, 1]));
+    world.subscribe(fast, "a/#", 2);
+    world.subscribe(slow, "a/#", 1);
+    let other = world.client("d");
+    let expected: Vec<String> = (1..=50).map(|number: u16| number.to_string()).collect();
+    for number in 1..=50_u16 {
+        let topic = if number % 2 == 0 { "a/b" } else { "a/c" };
+        world.send(other, &publish(Version::V311, 4, number, topic, &number.to_string()));
+    }
+    assert_eq!(world.payloads(fast), expected);
+    let mut got = world.payloads(slow);
+    while got.len() < 50 {
+        let id = got.len() as u8;
+        world.send(slow, &[0x40, 2, 0, id]);
+        got.extend(world.payloads(slow));
+    }
+    assert_eq!(got, expected);
+}
+
+#[test]
+fn the_dup_flag_is_not_passed_on() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.subscribe(peer, "a", 1);
+    world.send(peer, &publish(Version::V311, 10, 3, "a", "x"));
+    assert_eq!(world.receive(peer)[0], Got::plain("a", "x").with(1, 1));
+}
+
+#[test]
+fn a_retained_message_is_the_last_one_with_its_qos() {
+    let mut world = World::new();
+    let other = world.client("d");
+    world.send(other, &publish(Version::V311, 1, 0, "a/b", "old"));
+    world.send(other, &publish(Version::V311, 3, 1, "a/b", "new"));
+    world.send(other, &publish(Version::V311, 2, 2, "a/b", "not retained"));
+    let peer = world.client("c");
+    world.send(peer, &subscribe(Version::V311, 1, &[("a/+", 2)]));
+    assert_eq!(
+        world.receive(peer),
+        [Got::SubAck { id: 1, codes: vec![2] }, Got::plain("a/b", "new").with(1, 1).retained()]
+    );
+}
+
+#[test]
+fn established_subscriptions_get_retained_messages_without_the_flag() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::new();
+        let peer = world.connect(&Connect::new(version, "c"));
+        world.subscribe(peer, "a", 0);
+        world.send(peer, &publish(version, 1, 0, "a", "x"));
+        assert_eq!(world.one(peer), Got::plain("a", "x"));
+    }
+}
+
+#[test]
+fn an_empty_retained_message_removes_and_is_delivered() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.subscribe(peer, "a", 0);
+    world.send(peer, &publish(Version::V311, 1, 0, "a", "x"));
+    world.send(peer, &publish(Version::V311, 1, 0, "a", ""));
+    assert_eq!(world.payloads(peer), ["x", ""]);
+    let late = world.client("late");
+    world.subscribe(late, "a", 0);
+}
+
+#[test]
+fn a_qos_0_message_replaces_a_retained_one() {
+    let mut world = World::new();
+    let peer = world.client("c");
+    world.send(peer, &publish(Version::V311, 3, 1, "a", "one"));
+    world.send(peer, &publish(Version::V311, 1, 0, "a", "two"));
+    let late = world.client("late");
+    world.send(late, &subscribe(Version::V311, 1, &[("a", 0)]));
+    assert_eq!(world.payloads(late), ["two"]);
+}
+
+#[test]
+fn without_publish_subscribe_only_requests_are_taken() {
+    for topic in ["a", "Kuzzle/response", "Kuzzle/request/x", "kuzzle/request"] {
+        let mut world = World::with(|_| ());
+        for version in [Version::V31, Version::V311] {
+            for flags in [0, 2, 4] {
+                let peer = world.connect(&Connect::new(version, "c"));
+                world.send(peer, &publish(version, flags, 1, topic, "x"));
+                assert_eq!(world.receive(peer), [Got::Closed], "{topic}");
+            }
+        }
+        let peer = world.client_5("c");
+        world.send(peer, &publish(Version::V5, 2, 1, topic, "x"));
+        world.send(peer, &publish(Version::V5, 4, 2, topic, "x"));
+        assert_eq!(
+            world.receive(peer),
+            [Got::PubAck { id: 1, code: 0x87 }, Got::PubRec { id: 2, code: 0x87 }]
+        );
+        // The id is free: a refusal ends the exchange.
+        world.send(peer, &publish(Version::V5, 4, 2, "Kuzzle/request", "{}"));
+        assert_eq!(world.one(peer), Got::PubRec { id: 2, code: 0 });
+        world.send(peer, &publish(Version::V5, 0, 0, topic, "x"));
+        assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x87 }, Got::Closed]);
+    }
+}
+
+#[test]
+fn with_it_all_topics_but_those_of_the_host_are_free() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.broker.join(peer.key, "channel");
+    for (topic, code) in [("a", 0x10), ("Kuzzle/other", 0x10), ("Kuzzle/response", 0x87), ("channel", 0x87)] {
+        world.send(peer, &publish(Version::V5, 2, 1, topic, "x"));
+        assert_eq!(world.one(peer), Got::PubAck { id: 1, code }, "{topic}");
+    }
+}
+
+#[test]
+fn nobody_listening_is_told_in_version_5() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.send(peer, &publish(Version::V5, 2, 1, "a", "x"));
+    assert_eq!(world.one(peer), Got::PubAck { id: 1, code: 0x10 });
+    world.send(peer, &publish(Version::V5, 4, 2, "a", "x"));
+    assert_eq!(world.one(peer), Got::PubRec { id: 2, code: 0x10 });
+}
+
+#[test]
+fn large_payloads_are_shared_and_small_ones_copied_with_the_same_bytes_on_the_wire() {
+    for size in [0, 1, 1023, 1024, 1025, 20_000] {
+        let mut world = World::new();
+        let payload = "p".repeat(size);
+        let peers = [world.client("a"), world.client_5("b")];
+        for peer in peers {
+            world.subscribe(peer, "t", 1);
+        }
+        world.send(peers[0], &publish(Version::V311, 2, 1, "t", &payload));
+        for peer in peers {
+            assert_eq!(world.receive(peer)[0], Got::plain("t", &payload).with(1, 1));
+        }
+    }
+}

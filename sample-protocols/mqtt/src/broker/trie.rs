@@ -1,0 +1,289 @@
+//! All subscriptions by their filters, as a tree of topic levels.
+
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use crate::codec::packet::Options;
+use crate::codec::topic::Filter;
+
+/// One subscription of one session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Subscriber {
+    pub(super) session: u32,
+    /// 0: none.
+    pub(super) id: u32,
+    pub(super) options: Options,
+}
+
+/// A shared subscription: each message goes to one of its members.
+#[derive(Debug)]
+pub(super) struct Share {
+    name: Box<str>,
+    pub(super) members: Vec<Subscriber>,
+    /// Who is asked first next time.
+    pub(super) next: usize,
+}
+
+/// What a matching filter holds.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    One(&'a Subscriber),
+    Share(&'a mut Share),
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    parent: u32,
+    /// How the parent knows it; empty for the root.
+    level: Box<str>,
+    children: FxHashMap<Box<str>, u32>,
+    subscribers: Vec<Subscriber>,
+    shares: Vec<Share>,
+}
+
+/// All subscriptions.
+#[derive(Debug)]
+pub(super) struct Trie {
+    nodes: Slab<Node>,
+}
+
+const ROOT: usize = 0;
+
+impl Default for Trie {
+    fn default() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Self { nodes }
+    }
+}
+
+impl Trie {
+    /// Adds or replaces a subscription. Answers whether it was there.
+    pub(super) fn subscribe(&mut self, filter: &Filter<'_>, subscriber: Subscriber) -> bool {
+        let node = self.make(filter.filter);
+        let node = &mut self.nodes[node];
+        let members = match filter.share {
+            None => &mut node.subscribers,
+            Some(name) => {
+                let index = node.shares.iter().position(|share| *share.name == *name).unwrap_or_else(|| {
+                    node.shares.push(Share { name: name.into(), members: Vec::new(), next: 0 });
+                    node.shares.len() - 1
+                });
+                &mut node.shares[index].members
+            }
+        };
+        match members.iter_mut().find(|member| member.session == subscriber.session) {
+            Some(member) => {
+                *member = subscriber;
+                true
+            }
+            None => {
+                members.push(subscriber);
+                false
+            }
+        }
+    }
+
+    /// Removes a subscription. Answers whether it was there.
+    pub(super) fn unsubscribe(&mut self, filter: &Filter<'_>, session: u32) -> bool {
+        let Some(index) = self.find(filter.filter) else { return false };
+        let node = &mut self.nodes[index];
+        let remove = |members: &mut Vec<Subscriber>| {
+            let position = members.iter().position(|member| member.session == session);
+            position.map(|position| members.swap_remove(position)).is_some()
+        };
+        let removed = match filter.share {
+            None => remove(&mut node.subscribers),
+            Some(name) => {
+                let removed = node
+                    .shares
+                    .iter_mut()
+                    .find(|share| *share.name == *name)
+                    .is_some_and(|share| remove(&mut share.members));
+                node.shares.retain(|share| !share.members.is_empty());
+                removed
+            }
+        };
+        self.prune(index);
+        removed
+    }
+
+    /// Calls `each` with what every filter that matches the topic holds.
+    pub(super) fn matching(&mut self, topic: &str, mut each: impl FnMut(Found<'_>)) {
+        let mut found = |node: &mut Node| {
+            node.subscribers.iter().for_each(|subscriber| each(Found::One(subscriber)));
+            node.shares.iter_mut().for_each(|share| each(Found::Share(share)));
+        };
+        // Wildcards at the first level do not match topics of the server.
+        let wildcards = !topic.starts_with('$');
+        let mut open = vec![(ROOT, Some(topic))];
+        while let Some((index, rest)) = open.pop() {
+            let node = &self.nodes[index];
+            let wildcards = wildcards || index != ROOT;
+            let all = if wildcards { node.child("#") } else { None };
+            match rest {
+                None => found(&mut self.nodes[index]),
+                Some(rest) => {
+                    let (level, rest) = match rest.split_once('/') {
+                        Some((level, rest)) => (level, Some(rest)),
+                        None => (rest, None),
+                    };
+                    if wildcards {
+                        open.extend(node.child("+").map(|child| (child, rest)));
+                    }
+                    open.extend(node.child(level).map(|child| (child, rest)));
+                }
+            }
+            if let Some(all) = all {
+                found(&mut self.nodes[all]);
+            }
+        }
+    }
+
+    /// Subscribers and shared subscriptions whose filter is exactly this topic.
+    pub(super) fn exact(&mut self, topic: &str) -> Option<(&[Subscriber], &mut [Share])> {
+        let index = self.find(topic)?;
+        let node = &mut self.nodes[index];
+        Some((&node.subscribers, &mut node.shares))
+    }
+
+    fn find(&self, filter: &str) -> Option<usize> {
+        filter.split('/').try_fold(ROOT, |node, level| self.nodes[node].child(level))
+    }
+
+    fn make(&mut self, filter: &str) -> usize {
+        let mut index = ROOT;
+        for level in filter.split('/') {
+            index = match self.nodes[index].child(level) {
+                Some(child) => child,
+                None => {
+                    let node = Node { parent: index as u32, level: level.into(), ..Node::default() };
+                    let child = self.nodes.insert(node);
+                    self.nodes[index].children.insert(level.into(), child as u32);
+                    child
+                }
+            };
+        }
+        index
+    }
+
+    /// Removes the node and those above it that hold nothing any more.
+    fn prune(&mut self, mut index: usize) {
+        while index != ROOT {
+            let node = &mut self.nodes[index];
+            if !node.children.is_empty() || !node.subscribers.is_empty() || !node.shares.is_empty() {
+                // What a crowd has left behind.
+                if node.subscribers.capacity() > 64
+                    && node.subscribers.len() * 4 < node.subscribers.capacity()
+                {
+                    node.subscribers.shrink_to_fit();
+                }
+                return;
+            }
+            let node = self.nodes.remove(index);
+            index = node.parent as usize;
+            self.nodes[index].children.remove(&node.level);
+        }
+        if self.nodes[ROOT].children.is_empty() {
+            self.nodes[ROOT].children = FxHashMap::default();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.nodes.len() == 1
+    }
+}
+
+impl Node {
+    fn child(&self, level: &str) -> Option<usize> {
+        self.children.get(level).map(|child| *child as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::packet::{Qos, RetainHandling, Version};
+
+    fn subscriber(session: u32) -> Subscriber {
+        let options = Options {
+            qos: Qos::AtMostOnce,
+            no_local: false,
+            retain_as_published: false,
+            retain_handling: RetainHandling::Always,
+        };
+        Subscriber { session, id: 0, options }
+    }
+
+    fn filter(text: &str) -> Filter<'_> {
+        Filter::parse(text, Version::V5).expect("it is well formed")
+    }
+
+    fn matching(filters: &[&str], topic: &str) -> Vec<u32> {
+        let mut trie = Trie::default();
+        for (session, text) in (0..).zip(filters) {
+            assert!(!trie.subscribe(&filter(text), subscriber(session)));
+        }
+        let mut found = Vec::new();
+        trie.matching(topic, |one| match one {
+            Found::One(subscriber) => found.push(subscriber.session),
+            Found::Share(_) => panic!("nothing is shared"),
+        });
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn multi_level_wildcards_match_the_parent_and_everything_below() {
+        let filters = ["sport/tennis/player1/#", "sport/#", "#", "sport/tennis/#"];
+        assert_eq!(matching(&filters, "sport/tennis/player1"), [0, 1, 2, 3]);
+        assert_eq!(matching(&filters, "sport/tennis/player1/score/wimbledon"), [0, 1, 2, 3]);
+        assert_eq!(matching(&filters, "sport"), [1, 2]);
+    }
+
+    #[test]
+    fn single_level_wildcards_match_one_level_also_an_empty_one() {
+        let filters = ["sport/tennis/+", "sport/+", "+", "+/+", "/+"];
+        assert_eq!(matching(&filters, "sport/tennis/player1"), [0]);
+        assert_eq!(matching(&filters, "sport"), [2]);
+        assert_eq!(matching(&filters, "sport/"), [1, 3]);
+        assert_eq!(matching(&filters, "/finance"), [3, 4]);
+    }
+
+    #[test]
+    fn wildcards_at_the_beginning_do_not_match_topics_that_begin_with_a_dollar_sign() {
+        let filters = ["#", "+/monitor/Clients", "$SYS/#", "$SYS/monitor/+"];
+        assert_eq!(matching(&filters, "$SYS/monitor/Clients"), [2, 3]);
+    }
+
+    #[test]
+    fn topics_are_compared_byte_by_byte() {
+        let filters = ["ACCOUNTS", "Accounts", "/Accounts", "Accounts payable"];
+        assert_eq!(matching(&filters, "Accounts"), [1]);
+        assert_eq!(matching(&filters, "Accounts payable"), [3]);
+    }
+
+    #[test]
+    fn a_subscription_to_the_same_filter_replaces_the_old_one() {
+        let mut trie = Trie::default();
+        assert!(!trie.subscribe(&filter("a/b"), subscriber(1)));
+        assert!(trie.subscribe(&filter("a/b"), Subscriber { id: 7, ..subscriber(1) }));
+        let (subscribers, _) = trie.exact("a/b").expect("there is one");
+        assert_eq!(subscribers.iter().map(|one| one.id).collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
+    fn nothing_is_left_when_all_have_unsubscribed() {
+        let mut trie = Trie::default();
+        for text in ["a/b/c", "a/+/c", "#", "$share/g/a/b", "$share/h/a/b"] {
+            trie.subscribe(&filter(text), subscriber(1));
+        }
+        assert!(!trie.unsubscribe(&filter("a/b"), 1));
+        assert!(!trie.unsubscribe(&filter("a/b/c"), 2));
+        for text in ["a/b/c", "a/+/c", "#", "$share/g/a/b", "$share/h/a/b"] {
+            assert!(trie.unsubscribe(&filter(text), 1), "{text}");
+        }
+        assert!(trie.is_empty());
+    }
+}

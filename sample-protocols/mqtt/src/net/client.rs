@@ -1,0 +1,168 @@
+//! One socket: what has come in part, and what is written in part.
+
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::ops::Range;
+
+use kuzzle_protocol_abi::ConnectionId;
+use mio::net::TcpStream;
+
+use crate::broker::{Frame, Key};
+use crate::codec::Version;
+
+/// Slices of one vectored write.
+const SEGMENTS: usize = 32;
+/// Pieces of at least so many bytes are not copied again.
+const SHARED: usize = 2048;
+/// About how many bytes are gathered for one write.
+const GATHERED: usize = 256 * 1024;
+
+/// A part of a vectored write.
+enum Segment {
+    /// Of the scratch buffer.
+    Gathered(Range<usize>),
+    /// A piece of a frame, without its first bytes.
+    Shared { frame: usize, piece: u8, skip: usize },
+}
+
+/// A client as its worker sees it. An idle one owns no memory beside this.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) key: Key,
+    pub(super) stream: TcpStream,
+    /// Set by CONNECT.
+    pub(super) version: Option<Version>,
+    /// How the host calls it.
+    pub(super) connection: Option<ConnectionId>,
+    /// The beginning of a packet that has not come whole.
+    pub(super) input: Vec<u8>,
+    output: Vec<Frame>,
+    /// Frames of the output that are written.
+    written: usize,
+    /// Bytes of the next one that are written.
+    offset: usize,
+    /// The other side has said that it sends nothing more: there is no further event, so the socket is
+    /// read to its end.
+    pub(super) ended: bool,
+    /// The system takes no more for now.
+    pub(super) blocked: bool,
+    /// More has come, which is left until the client takes what waits for it.
+    pub(super) paused: bool,
+    /// What comes is thrown away.
+    pub(super) closing: bool,
+    /// It has a time limit to hear why it is closed.
+    pub(super) lingers: bool,
+    /// Our side of the connection is shut.
+    pub(super) shut: bool,
+}
+
+impl Client {
+    pub(super) fn new(key: Key, stream: TcpStream) -> Self {
+        Self {
+            key,
+            stream,
+            version: None,
+            connection: None,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            offset: 0,
+            ended: false,
+            blocked: false,
+            paused: false,
+            closing: false,
+            lingers: false,
+            shut: false,
+        }
+    }
+
+    /// Adds frames to what is to be written.
+    pub(super) fn queue(&mut self, mut frames: Vec<Frame>) {
+        if self.output.is_empty() {
+            self.output = frames;
+        } else {
+            self.output.append(&mut frames);
+        }
+    }
+
+    /// Forgets what is not yet begun to be written.
+    pub(super) fn drop_unwritten(&mut self) {
+        let begun = self.written + usize::from(self.offset > 0);
+        self.output.truncate(begun);
+    }
+
+    /// Writes as much as the system takes, many frames at once. Small pieces are gathered in `scratch`,
+    /// which costs less than handing the system thousands of them; large ones are written from where
+    /// they are.
+    pub(super) fn write(&mut self, scratch: &mut Vec<u8>) -> io::Result<()> {
+        self.blocked = false;
+        while self.written < self.output.len() {
+            scratch.clear();
+            let segments = self.gather(scratch);
+            let mut slices = [IoSlice::new(&[]); SEGMENTS];
+            for (slice, segment) in slices.iter_mut().zip(&segments) {
+                *slice = IoSlice::new(match segment {
+                    Segment::Gathered(range) => &scratch[range.clone()],
+                    Segment::Shared { frame, piece, skip } => {
+                        &self.output[*frame].pieces()[usize::from(*piece)][*skip..]
+                    }
+                });
+            }
+            match self.stream.write_vectored(&slices[..segments.len()]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(bytes) => self.advance(bytes),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.output = Vec::new();
+        self.written = 0;
+        Ok(())
+    }
+
+    /// What one write takes, from where the last one has ended.
+    fn gather(&self, scratch: &mut Vec<u8>) -> Vec<Segment> {
+        let mut segments: Vec<Segment> = Vec::with_capacity(1);
+        let mut begin = 0;
+        let mut skip = self.offset;
+        for (frame, one) in self.output.iter().enumerate().skip(self.written) {
+            // One more of each kind has to fit.
+            if scratch.len() >= GATHERED || segments.len() + 4 > SEGMENTS {
+                break;
+            }
+            for (piece, bytes) in (0..).zip(one.pieces()) {
+                let skipped = skip.min(bytes.len());
+                skip -= skipped;
+                let left = &bytes[skipped..];
+                if left.len() < SHARED {
+                    scratch.extend_from_slice(left);
+                } else {
+                    if begin < scratch.len() {
+                        segments.push(Segment::Gathered(begin..scratch.len()));
+                        begin = scratch.len();
+                    }
+                    segments.push(Segment::Shared { frame, piece, skip: skipped });
+                }
+            }
+        }
+        if begin < scratch.len() {
+            segments.push(Segment::Gathered(begin..scratch.len()));
+        }
+        segments
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.offset += bytes;
+        while let Some(frame) = self.output.get(self.written) {
+            let len = frame.len();
+            if self.offset < len {
+                break;
+            }
+            self.offset -= len;
+            self.written += 1;
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! One thread: reads what has come, lets the broker and the host work on it, then writes to each
+//! connection at once what the whole round has brought.
+
+use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use rustc_hash::FxHashMap;
+
+use super::client::Client;
+use super::{ALARM, LISTENER};
+use crate::broker::{Counters, Key, Next, Taken};
+use crate::codec::{self, Packet};
+use crate::shared::{self, Shared};
+
+/// What is read from one connection before the others have their turn, in bytes.
+const READ: usize = 64 * 1024;
+const EVENTS: usize = 1024;
+/// How long a closed connection may take to hear why, in milliseconds.
+const LINGER: u64 = 1000;
+/// How long no connection is accepted when the system has no descriptors left, in milliseconds.
+const ACCEPT_PAUSE: u64 = 100;
+
+pub(crate) struct Worker {
+    index: usize,
+    poll: Poll,
+    shared: Arc<Shared>,
+    listener: Option<TcpListener>,
+    /// Which worker gets the next connection.
+    next_worker: usize,
+    clients: FxHashMap<u32, Client>,
+    buffer: Vec<u8>,
+    /// Where small packets are gathered for a write.
+    scratch: Vec<u8>,
+    /// Those of which more is to be read without waiting.
+    again: Vec<Key>,
+    /// Closed ones, and until when they are waited for.
+    lingering: Vec<(u64, Key)>,
+    accept_at: Option<u64>,
+    max_packet: usize,
+    /// What the log has been told, and when it may be told more.
+    told: (Counters, u64),
+}
+
+impl Worker {
+    pub(super) fn new(
+        index: usize,
+        poll: Poll,
+        shared: Arc<Shared>,
+        mut listener: Option<TcpListener>,
+    ) -> std::io::Result<Self> {
+        if let Some(listener) = &mut listener {
+            poll.registry().register(listener, LISTENER, Interest::READABLE)?;
+        }
+        let max_packet = shared.with(|state, _| state.broker.settings().max_packet_size);
+        Ok(Self {
+            index,
+            poll,
+            shared,
+            listener,
+            next_worker: 0,
+            clients: FxHashMap::default(),
+            buffer: vec![0; READ],
+            scratch: Vec::new(),
+            again: Vec::new(),
+            lingering: Vec::new(),
+            accept_at: None,
+            max_packet,
+            told: (Counters::default(), 0),
+        })
+    }
+
+    /// Serves until the protocol is shut down.
+    pub(crate) fn run(mut self) {
+        shared::become_worker(self.index);
+        let mut events = Events::with_capacity(EVENTS);
+        let mut dirty = Vec::new();
+        while !self.shared.is_stopping() {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, timeout)
+                && error.kind() != ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "cannot wait for sockets");
+                std::thread::sleep(Duration::from_millis(ACCEPT_PAUSE));
+            }
+            self.shared.alarms[self.index].silence();
+            self.take_sockets();
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept(),
+                    ALARM => {}
+                    Token(index) => {
+                        let index = index as u32;
+                        if event.is_writable() {
+                            self.unblock(index);
+                        }
+                        if event.is_read_closed()
+                            && let Some(client) = self.clients.get_mut(&index)
+                        {
+                            client.ended = true;
+                        }
+                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                            self.read(index);
+                        }
+                    }
+                }
+            }
+            for key in std::mem::take(&mut self.again) {
+                if self.clients.get(&key.index).is_some_and(|client| client.key == key) {
+                    self.read(key.index);
+                }
+            }
+            self.look_at_the_time();
+            self.flush(&mut dirty);
+        }
+        self.flush(&mut dirty);
+    }
+
+    /// How long there is nothing to do by itself.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let timer = if self.index == 0 { self.shared.arm() } else { None };
+        let linger = self.lingering.first().map(|(at, _)| *at);
+        let at = [timer, linger, self.accept_at].into_iter().flatten().min()?;
+        // One more, as what has begun is not over.
+        Some(Duration::from_millis(at.saturating_sub(self.shared.now()) + 1))
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = self.shared.now();
+        if self.index == 0 {
+            let counters = self.shared.with(|state, now| {
+                state.broker.tick(now);
+                state.broker.counters()
+            });
+            self.tell(counters, now);
+        }
+        if self.accept_at.is_some_and(|at| at <= now) {
+            self.accept_at = None;
+            self.accept();
+        }
+        let over = self.lingering.iter().take_while(|(at, _)| *at <= now).count();
+        for (_, key) in self.lingering.drain(..over).collect::<Vec<_>>() {
+            if self.clients.get(&key.index).is_some_and(|client| client.key == key) {
+                self.forget(key.index);
+            }
+        }
+    }
+
+    /// At most once in ten seconds.
+    fn tell(&mut self, counters: Counters, now: u64) {
+        let (told, at) = self.told;
+        if counters == told || now < at {
+            return;
+        }
+        if counters.dropped > told.dropped {
+            let messages = counters.dropped - told.dropped;
+            tracing::warn!(messages, "messages were dropped: clients are too slow, or limits are reached");
+        }
+        if counters.unheard > told.unheard {
+            let connections = counters.unheard - told.unheard;
+            tracing::warn!(connections, "connections were closed: too many have not sent CONNECT yet");
+        }
+        self.told = (counters, now + 10_000);
+    }
+
+    fn accept(&mut self) {
+        while let Some(listener) = &self.listener {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let worker = self.next_worker;
+                    self.next_worker = (worker + 1) % self.shared.alarms.len();
+                    if worker == self.index {
+                        self.serve(stream);
+                    } else {
+                        self.shared.alarms[worker].sockets.lock().push(stream);
+                        self.shared.alarms[worker].ring();
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    self.accept_at = Some(self.shared.now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_sockets(&mut self) {
+        let sockets = std::mem::take(&mut *self.shared.alarms[self.index].sockets.lock());
+        sockets.into_iter().for_each(|stream| self.serve(stream));
+    }
+
+    fn serve(&mut self, mut stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a client has gone at once");
+            return;
+        }
+        let Some(key) = self.shared.with(|state, now| state.broker.accept(self.index, now)) else { return };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut stream, Token(key.index as usize), interest) {
+            tracing::warn!(%error, "cannot watch a client's socket");
+            return self.shared.with(|state, now| state.broker.gone(key, now));
+        }
+        self.clients.insert(key.index, Client::new(key, stream));
+    }
+
+    fn read(&mut self, index: u32) {
+        let Some(client) = self.clients.get_mut(&index) else { return };
+        if !client.input.is_empty() && !client.paused {
+            // It was left there when the client was paused, or is the beginning of a packet.
+            self.work(index, &[]);
+        }
+        let Some(client) = self.clients.get_mut(&index) else { return };
+        if client.paused && !client.closing {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = client.stream.read(&mut buffer);
+        let more = |len| client.ended || len == buffer.len();
+        let key = client.key;
+        match result {
+            Ok(0) => self.forget(index),
+            Ok(len) => {
+                if more(len) {
+                    self.again.push(key);
+                }
+                if !client.closing {
+                    self.work(index, &buffer[..len]);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.again.push(key),
+            Err(error) => {
+                tracing::debug!(%error, "a client is lost");
+                self.forget(index);
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Works on what has come. A fault in that costs this client its connection, and nobody else.
+    fn work(&mut self, index: u32, bytes: &[u8]) {
+        if catch_unwind(AssertUnwindSafe(|| self.feed(index, bytes))).is_err() {
+            tracing::error!("a fault in the broker: its client is closed. Please report this");
+            self.forget(index);
+        }
+    }
+
+    fn feed(&mut self, index: u32, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(&index) else { return };
+        let mut kept = std::mem::take(&mut client.input);
+        let is_kept = !kept.is_empty();
+        let all = if is_kept {
+            kept.extend_from_slice(bytes);
+            &kept[..]
+        } else {
+            bytes
+        };
+        let mut used = 0;
+        while used < all.len() && !client.paused {
+            match codec::decode(&all[used..], client.version, self.max_packet) {
+                Ok(None) => break,
+                Ok(Some((packet, len))) => {
+                    used += len;
+                    client.paused = handle(&self.shared, client, &packet);
+                }
+                Err(error) => {
+                    let key = client.key;
+                    self.shared.with(|state, now| state.broker.malformed(key, &error, now));
+                    client.closing = true;
+                    return;
+                }
+            }
+        }
+        if is_kept {
+            kept.drain(..used);
+            if kept.capacity() > 4096 && kept.len() * 4 < kept.capacity() {
+                kept.shrink_to_fit();
+            }
+            client.input = kept;
+        } else {
+            client.input = all[used..].to_vec();
+        }
+    }
+
+    /// The socket takes bytes again.
+    fn unblock(&mut self, index: u32) {
+        let Some(client) = self.clients.get_mut(&index).filter(|client| client.blocked) else { return };
+        if client.write(&mut self.scratch).is_err() {
+            return self.forget(index);
+        }
+        if client.blocked {
+            return;
+        }
+        let key = client.key;
+        if let Some(taken) = self.shared.with(|state, _| state.broker.take(key)) {
+            self.write(key, taken);
+        }
+    }
+
+    /// Writes to each connection what waits for it.
+    fn flush(&mut self, dirty: &mut Vec<Key>) {
+        let mut ready: Vec<(Key, Taken)> = Vec::new();
+        self.shared.with(|state, _| {
+            state.broker.take_dirty(self.index, dirty);
+            for key in dirty.drain(..) {
+                let blocked = self.clients.get(&key.index).is_some_and(|client| client.blocked);
+                if blocked && !state.broker.is_closed(key) {
+                    state.broker.postpone(key);
+                } else {
+                    ready.extend(state.broker.take(key).map(|taken| (key, taken)));
+                }
+            }
+        });
+        for (key, taken) in ready {
+            self.write(key, taken);
+        }
+    }
+
+    fn write(&mut self, key: Key, taken: Taken) {
+        let Some(client) = self.clients.get_mut(&key.index).filter(|client| client.key == key) else {
+            return;
+        };
+        if client.shut {
+            return;
+        }
+        if taken.close && !client.lingers {
+            client.lingers = true;
+            client.closing = true;
+            client.input = Vec::new();
+            // A client that does not read is not waited for.
+            client.drop_unwritten();
+            self.lingering.push((self.shared.now() + LINGER, key));
+        }
+        client.queue(taken.frames);
+        if client.write(&mut self.scratch).is_err() {
+            return self.forget(key.index);
+        }
+        if (client.closing || !client.blocked) && std::mem::take(&mut client.paused) {
+            self.again.push(key);
+        }
+        if taken.close && !client.blocked {
+            client.shut = true;
+            // What the client still sends is read, so that it is not kept from hearing us.
+            if client.stream.shutdown(Shutdown::Write).is_err() {
+                self.forget(key.index);
+            }
+        }
+    }
+
+    fn forget(&mut self, index: u32) {
+        if let Some(mut client) = self.clients.remove(&index) {
+            let _ = self.poll.registry().deregister(&mut client.stream);
+            let key = client.key;
+            drop(client);
+            self.shared.with(|state, now| state.broker.gone(key, now));
+        }
+    }
+}
+
+/// Works on one packet. Nothing is locked while a request is executed. Answers whether so much waits
+/// for the client now that it has to be written first.
+fn handle(shared: &Arc<Shared>, client: &mut Client, packet: &Packet<'_>) -> bool {
+    let key = client.key;
+    if let (Packet::Connect(connect), None) = (packet, client.version) {
+        client.version = Some(connect.version);
+    }
+    let (next, congested) = shared.with(|state, now| {
+        let next = state.broker.packet(key, packet, now);
+        if next == Next::Admit {
+            let ip = client.stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
+            client.connection = shared.admit(state, key, &ip, packet, now);
+        }
+        (next, state.broker.is_congested(key))
+    });
+    if let (Next::Execute(to), Packet::Publish(publish), Some(connection)) = (next, packet, client.connection)
+    {
+        shared.execute(key, connection, publish.payload, to);
+        return shared.with(|state, _| state.broker.is_congested(key));
+    }
+    congested
+}
