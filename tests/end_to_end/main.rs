@@ -4,6 +4,7 @@
 
 mod access_log;
 mod api;
+mod bad_input;
 mod commands;
 mod containment;
 mod crashes;
@@ -11,6 +12,7 @@ mod enabling;
 mod hangs;
 mod host_functions;
 mod hostile;
+mod http;
 mod lifecycle;
 mod logs;
 mod metrics;
@@ -21,8 +23,11 @@ mod mqtt_hostile;
 #[path = "../../protocol-abi/tests/support/patched.rs"]
 mod patched;
 mod refusals;
+mod rfc;
 mod samples;
+mod sdk;
 mod serving;
 mod shutdown;
 mod stress;
 mod systemd;
+mod websocket;

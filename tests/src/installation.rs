@@ -96,6 +96,12 @@ impl Installation {
         self.sample_manifest("udp").options("udp", &json!({ "port": 0 }))
     }
 
+    /// Installs and enables the sample protocol `http-ws`, on a port that the system chooses.
+    pub fn http_ws(&self) -> &Self {
+        self.rust("http-ws", "kuzzle_protocol_http_ws");
+        self.sample_manifest("http-ws").configure(&json!({ "server": { "port": 0 } }))
+    }
+
     /// Installs and enables the sample protocol `mqtt`, on a port that the system chooses.
     pub fn mqtt(&self) -> &Self {
         self.rust("mqtt", "kuzzle_protocol_mqtt");

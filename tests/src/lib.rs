@@ -10,17 +10,23 @@ mod build;
 mod check;
 mod client;
 mod host;
+mod http;
 mod installation;
 mod mqtt;
 mod mqtt_tools;
+mod node;
+mod websocket;
 
 pub use build::{c_library, cc, has, program, root, rust_library};
 pub use check::Report;
 pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};
+pub use http::{HttpClient, Reply};
 pub use installation::Installation;
 pub use mqtt::{MqttClient, Packet as MqttPacket};
 pub use mqtt_tools::{has_mosquitto, node_with_mqtt, python_with_paho};
+pub use node::Node;
+pub use websocket::{WebSocketClient, frame, masked};
 
 use std::time::{Duration, Instant};
 

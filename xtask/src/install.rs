@@ -19,14 +19,15 @@ enum Language {
     C,
 }
 
-const SAMPLES: [Sample; 3] = [
+const SAMPLES: [Sample; 4] = [
+    Sample { name: "http-ws", language: Language::Rust },
     Sample { name: "udp", language: Language::Rust },
     Sample { name: "line", language: Language::C },
     Sample { name: "mqtt", language: Language::Rust },
 ];
 
 /// What `cargo xtask start` enables.
-pub(crate) const DEFAULTS: [&str; 2] = ["udp", "line"];
+pub(crate) const DEFAULTS: [&str; 3] = ["http-ws", "udp", "line"];
 
 /// Builds everything and installs all samples below `home`; enables those named.
 pub(crate) fn run(home: &Path, enable: &[String]) -> Result<()> {
@@ -40,7 +41,9 @@ pub(crate) fn run(home: &Path, enable: &[String]) -> Result<()> {
     for sample in &SAMPLES {
         let source = build::root().join("sample-protocols").join(sample.name);
         let library = match sample.language {
-            Language::Rust => release.join(library_name(&format!("kuzzle_protocol_{}", sample.name))),
+            Language::Rust => {
+                release.join(library_name(&format!("kuzzle_protocol_{}", sample.name.replace('-', "_"))))
+            }
             Language::C => match build::c_compiler() {
                 Some(compiler) => compile(&compiler, sample.name, &source, &release)?,
                 None => {

@@ -8,14 +8,15 @@ use anyhow::{Result, bail};
 use crate::build::{self, cargo};
 
 /// What tests use beside Rust, how to see that it works (without arguments: that it is there), and what for.
-const TOOLS: [(&str, &[&str], &str); 7] = [
+const TOOLS: [(&str, &[&str], &str); 8] = [
     ("cc", &["--version"], "a C compiler, for the protocols in C"),
     ("c++", &["--version"], "a C++ compiler, for the header in C++"),
     ("make", &["--version"], "make, for the tests of `line`"),
     ("python3", &["--version"], "Python, for the tests of `line`"),
     ("mosquitto_pub", &[], "mosquitto's clients, for the tests of `mqtt`"),
-    ("node", &["--version"], "Node.js, for the tests of `mqtt`"),
-    ("npm", &["--version"], "npm, for the tests of `mqtt`"),
+    ("node", &["--version"], "Node.js, for Kuzzle's SDK and the tests of `mqtt`"),
+    ("npm", &["--version"], "npm, for Kuzzle's SDK and the tests of `mqtt`"),
+    ("curl", &["--version"], "curl, for the tests of `http-ws`"),
 ];
 
 /// Runs formatting, lints, documentation and all tests; with a filter only the tests that match.
