@@ -35,7 +35,7 @@ impl Default for Limits {
             depth: 128,
             regexp_bytes: 64 * 1024,
             match_values: 1000,
-            normalization_steps: 100_000,
+            normalization_steps: 500_000,
         }
     }
 }
