@@ -92,8 +92,8 @@
 //!   Koncorde, but for the filter that lets everything through.
 //!
 //! # Hostile input
-//! Filters and documents come from anybody. Reading them needs no stack in proportion to their depth and time and
-//! memory in proportion to their length. Regular expressions are those of RE2: no look-around, no references, and a
+//! Filters and documents come from anybody. Reading them takes time and memory in proportion to their length, documents
+//! may be nested to any depth, and filters as deep as [`Limits::depth`]. Regular expressions are those of RE2: no look-around, no references, and a
 //! search in linear time. The hashes of fields and values cannot be forged.
 #![forbid(unsafe_code)]
 

@@ -16,7 +16,7 @@ pub struct Limits {
     /// How many conditions a filter may have, as it is written: each value of `in` and `ids` is one. The query of a
     /// `select` is counted on its own. 0 means no limit.
     pub conditions: usize,
-    /// How many arrays and objects may stand in each other.
+    /// How many arrays and objects may stand in each other. Reading a filter takes stack in proportion to its depth.
     pub depth: usize,
     /// How many bytes the program of a regular expression may take. What a search costs at worst is this times the text:
     /// with 64 KiB, some seconds for a hostile text of 1 MB.
@@ -35,7 +35,7 @@ impl Default for Limits {
             depth: 128,
             regexp_bytes: 64 * 1024,
             match_values: 1000,
-            normalization_steps: 100_000,
+            normalization_steps: 500_000,
         }
     }
 }

@@ -37,10 +37,10 @@ pub(crate) fn normalize(expression: Expression, max_steps: usize) -> (Expression
 
 /// Takes out what cannot be, and draws the conclusions if that does not take too many steps.
 fn without_contradictions(mut terms: Vec<Term>, vocabulary: &Vocabulary, max_steps: usize) -> Vec<Term> {
+    terms.sort();
     let mut steps = Steps::new(max_steps);
     let Some(exclusions) = Exclusions::among(&terms, vocabulary, &mut steps) else { return terms };
     terms.retain(|term| !exclusions.forbid(term));
-    terms.sort();
     let mentioned: HashSet<u32> = terms.iter().flat_map(Term::codes).map(|code| code.variable()).collect();
     exclusions.conclude(&terms, &mentioned, vocabulary, &mut steps).unwrap_or(terms)
 }

@@ -120,16 +120,6 @@ impl Steps {
     }
 }
 
-/// All prime implicants, or `None` if that takes too many steps.
-pub(super) fn prime_implicants(
-    expression: &Expression,
-    vocabulary: &Vocabulary,
-    steps: &mut Steps,
-) -> Option<Vec<Term>> {
-    let terms = disjunction(expression, vocabulary, steps)?;
-    closure(terms, vocabulary, steps)
-}
-
 /// Adds every consensus until there is no new one, keeping only terms that contain no other.
 pub(super) fn closure(
     mut pending: Vec<Term>,
@@ -157,8 +147,15 @@ pub(super) fn closure(
     Some(primes)
 }
 
-/// The expression as a disjunction of conjunctions.
-fn disjunction(expression: &Expression, vocabulary: &Vocabulary, steps: &mut Steps) -> Option<Vec<Term>> {
+/// All prime implicants, or `None` if that takes too many steps.
+///
+/// Of a conjunction they are the products of those of its parts, apart from products that contain others. So what is
+/// said in too many words is shortened where it stands, before it multiplies.
+pub(super) fn prime_implicants(
+    expression: &Expression,
+    vocabulary: &Vocabulary,
+    steps: &mut Steps,
+) -> Option<Vec<Term>> {
     match expression {
         Expression::Literal(literal) => {
             steps.take(1)?;
@@ -167,13 +164,15 @@ fn disjunction(expression: &Expression, vocabulary: &Vocabulary, steps: &mut Ste
         Expression::Any(parts) => {
             let mut terms = Vec::new();
             for part in parts {
-                terms.append(&mut disjunction(part, vocabulary, steps)?);
+                terms.append(&mut prime_implicants(part, vocabulary, steps)?);
             }
-            absorb(terms, steps)
+            closure(terms, vocabulary, steps)
         }
         Expression::All(parts) => {
-            let mut factors =
-                parts.iter().map(|part| disjunction(part, vocabulary, steps)).collect::<Option<Vec<_>>>()?;
+            let mut factors = parts
+                .iter()
+                .map(|part| prime_implicants(part, vocabulary, steps))
+                .collect::<Option<Vec<_>>>()?;
             factors.sort_by_key(Vec::len);
             let mut product = vec![Term::new(Vec::new())];
             for factor in factors {

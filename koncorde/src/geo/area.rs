@@ -114,21 +114,23 @@ impl Rectangle {
     const GLOBE: Rectangle = Rectangle { south: -90.0, north: 90.0, west: -180.0, east: 180.0 };
 
     pub(crate) fn contains(&self, point: Point) -> bool {
-        (self.south..=self.north).contains(&point.lat)
-            && [0.0, 360.0, -360.0].iter().any(|turn| (self.west..=self.east).contains(&(point.lon + turn)))
+        self.parts().iter().flatten().any(|part| {
+            (part.south..=part.north).contains(&point.lat) && (part.west..=part.east).contains(&point.lon)
+        })
     }
 
-    /// The same in one or two parts whose longitudes are between -180 and 180.
+    /// The same in one or two parts whose longitudes are between -180 and 180. What touches the antimeridian touches it
+    /// from both sides.
     pub(crate) fn parts(self) -> [Option<Rectangle>; 2] {
         let Rectangle { west, east, .. } = self;
         if east - west >= 360.0 {
             [Some(Rectangle { west: -180.0, east: 180.0, ..self }), None]
-        } else if east > 180.0 {
+        } else if east >= 180.0 {
             [
                 Some(Rectangle { east: 180.0, ..self }),
                 Some(Rectangle { west: -180.0, east: east - 360.0, ..self }),
             ]
-        } else if west < -180.0 {
+        } else if west <= -180.0 {
             [
                 Some(Rectangle { west: -180.0, ..self }),
                 Some(Rectangle { west: west + 360.0, east: 180.0, ..self }),

@@ -97,9 +97,9 @@ fn weight(literal: &Literal, crowd: &dyn Fn(&Literal) -> usize) -> usize {
     }
     match &*literal.condition {
         Condition::Equals(..) | Condition::Contains(..) => 1 + crowd(literal),
-        Condition::Regexp(_, pattern) if pattern.required().is_some() => 6,
-        Condition::Within(..) => 6,
-        Condition::Range(_, range) if range.low.is_finite() && range.high.is_finite() => 6,
+        Condition::Regexp(_, pattern) if pattern.required().is_some() => 3,
+        Condition::Within(..) => 3,
+        Condition::Range(_, range) if range.low.is_finite() && range.high.is_finite() => 3,
         Condition::Regexp(..) => 256,
         Condition::Range(..) => 1 << 10,
         Condition::Select(..) => 1 << 12,

@@ -109,12 +109,11 @@ impl<Id: Eq + Hash> Index<Id> {
         let expression = Arc::clone(filter.expression());
         let mut keys: Vec<StoredKey> = Vec::new();
         for Key { literal, is_exact } in cover(&expression, &|literal| self.crowd(literal)) {
-            let group = self.group_of(literal);
-            match keys.iter_mut().find(|key| key.group == group) {
-                Some(key) => key.is_exact |= is_exact,
-                None => keys.push(StoredKey { group, position: 0, is_exact }),
-            }
+            keys.push(StoredKey { group: self.group_of(literal), position: 0, is_exact });
         }
+        // Of two keys in one group the exact one stays.
+        keys.sort_unstable_by_key(|key| (key.group, !key.is_exact));
+        keys.dedup_by_key(|key| key.group);
         let hash = self.hasher.hash_one(&id);
         let slot = self.filters.insert(Stored { id, expression, keys: [].into() });
         for (key, number) in keys.iter_mut().zip(0..) {

@@ -2,8 +2,9 @@
 //! given size.
 
 mod dialect;
+mod pool;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta::{Config, Regex};
 use regex_syntax::ParserBuilder;
@@ -20,7 +21,7 @@ const MAX_LITERALS: usize = 32;
 
 /// A valid regular expression. It is compiled when it is first tested: it takes kilobytes then, and most expressions in
 /// an index are never tested.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Pattern {
     source: Box<str>,
     flags: Flags,
@@ -31,7 +32,7 @@ pub(crate) struct Pattern {
 
 /// The flags that change what an expression matches. `d`, `g` and `u` change nothing in a test. (In Koncorde, `g`
 /// makes every second test start where the last one stopped.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Flags {
     ignore_case: bool,
     multi_line: bool,
@@ -48,15 +49,19 @@ pub(crate) enum PatternError {
 }
 
 impl Pattern {
-    pub(crate) fn new(source: &str, flags: &str, max_bytes: usize) -> Result<Pattern, PatternError> {
+    /// The expression, which may be one that other filters use too.
+    pub(crate) fn new(source: &str, flags: &str, max_bytes: usize) -> Result<Arc<Pattern>, PatternError> {
         let flags = Flags::parse(flags)?;
-        let (_, hir) = compile(source, flags, max_bytes).map_err(PatternError::Expression)?;
-        Ok(Pattern {
-            source: source.into(),
-            flags,
-            max_bytes,
-            regex: OnceLock::new(),
-            required: required(&hir),
+        let key = pool::Key { source: source.into(), flags, max_bytes };
+        pool::get_or_make(key, |key| {
+            let (_, hir) = compile(&key.source, flags, max_bytes).map_err(PatternError::Expression)?;
+            Ok(Pattern {
+                source: key.source.clone(),
+                flags,
+                max_bytes,
+                regex: OnceLock::new(),
+                required: required(&hir),
+            })
         })
     }
 
@@ -166,5 +171,41 @@ fn words(error: &regex_syntax::Error, source: &str) -> String {
         ErrorKind::UnsupportedLookAround => format!("invalid perl operator: {at}"),
         ErrorKind::NestLimitExceeded(_) => "expression too deep".to_owned(),
         kind => kind.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(source: &str, flags: &str) -> Arc<Pattern> {
+        Pattern::new(source, flags, 1 << 16).unwrap_or_else(|_| panic!("{source}"))
+    }
+
+    #[test]
+    fn expressions_in_use_are_shared() {
+        let one = pattern("shared", "i");
+        assert!(Arc::ptr_eq(&one, &pattern("shared", "ii")));
+        assert!(!Arc::ptr_eq(&one, &pattern("shared", "")));
+        assert!(!Arc::ptr_eq(&one, &pattern("shared too", "i")));
+        // Whatever comes and goes meanwhile.
+        for number in 0..5000 {
+            drop(pattern(&format!("gone {number}"), ""));
+        }
+        assert!(Arc::ptr_eq(&one, &pattern("shared", "i")));
+    }
+
+    #[test]
+    fn every_match_contains_a_required_literal() {
+        let required = |source: &str| -> Option<Vec<String>> {
+            let literals = pattern(source, "").required()?.to_vec();
+            Some(literals.iter().map(|literal| String::from_utf8_lossy(literal).into_owned()).collect())
+        };
+        assert_eq!(required("^note-.*x"), Some(vec!["note-".to_owned()]));
+        assert_eq!(required(".*urgent"), Some(vec!["urgent".to_owned()]));
+        assert_eq!(required("red|blue"), Some(vec!["red".to_owned(), "blue".to_owned()]));
+        for source in ["", "a*", "x?", "(red|)", "[^a]", ".*"] {
+            assert_eq!(required(source), None, "{source}");
+        }
     }
 }

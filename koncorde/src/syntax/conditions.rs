@@ -177,7 +177,7 @@ impl Parser<'_> {
             parser.pattern(source, flags)
         })?;
         Ok(match pattern {
-            Some(pattern) => self.literal(Condition::Regexp(Path::new(field), Arc::new(pattern)), is_negated),
+            Some(pattern) => self.literal(Condition::Regexp(Path::new(field), pattern), is_negated),
             None => {
                 self.count(1);
                 Expression::nothing()
@@ -186,7 +186,7 @@ impl Parser<'_> {
     }
 
     /// Nothing is compiled for a filter that has too many conditions already.
-    fn pattern(&mut self, source: &str, flags: Option<&str>) -> Result<Option<Pattern>, Error> {
+    fn pattern(&mut self, source: &str, flags: Option<&str>) -> Result<Option<Arc<Pattern>>, Error> {
         if self.limits.conditions > 0 && self.conditions >= self.limits.conditions {
             return Ok(None);
         }

@@ -198,6 +198,11 @@ fn places_are_read_in_all_formats() {
 
 #[test]
 fn areas_reach_over_the_antimeridian_and_the_poles() {
+    for (left, right) in [(170, 180), (-180, -170), (170, -180), (180, -170), (170, 190), (-190, -170)] {
+        let text =
+            format!(r#"{{"geoBoundingBox":{{"p":{{"top":1,"left":{left},"bottom":-1,"right":{right}}}}}}}"#);
+        check(&text, &[(r#"{"p":[0,180]}"#, true), (r#"{"p":[0,-180]}"#, true), (r#"{"p":[0,0]}"#, false)]);
+    }
     check(
         r#"{"geoDistance":{"p":[0,179.9],"distance":"50km"}}"#,
         &[
