@@ -5,7 +5,7 @@ use std::path::Path;
 use super::report::{self, Document};
 use super::{CheckOptions, CommandError, EXIT_OK, EXIT_REFUSED, Format, Output};
 use crate::config::{self, Sources};
-use crate::installation;
+use crate::installation::{self, target::Target};
 
 /// Checks what is enabled below `home`, or only the folders that are named: status 0 or 78.
 ///
@@ -25,7 +25,8 @@ pub fn run(
         survey
     } else {
         // Folders as they are, whatever is configured where this happens to run.
-        installation::survey_paths(&options.paths)
+        let target = options.platform.clone().unwrap_or_else(Target::current);
+        installation::survey_paths_for(&options.paths, &target)
     };
     if options.strict {
         survey = survey.strict();

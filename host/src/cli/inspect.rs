@@ -29,11 +29,12 @@ pub fn run(options: &InspectOptions, out: &mut Output) -> Result<u8, CommandErro
             "Give a protocol's folder, or a library, that the user of this command may read.",
         )
     };
+    let target = options.platform.clone().unwrap_or_else(Target::current);
     let inspected = if fs::metadata(path).map_err(failed)?.is_dir() {
         fs::read_dir(path).map_err(failed)?;
-        Inspected::folder(path)
+        Inspected::folder(path, &target)
     } else {
-        Inspected::library(path)
+        Inspected::library(path, &target)
     };
     match options.format {
         Format::Text => inspected.text(out),
@@ -54,23 +55,24 @@ struct Inspected<'a> {
 }
 
 impl<'a> Inspected<'a> {
-    fn folder(path: &'a Path) -> Self {
-        let (manifest, _) = manifest::read(path, &Surroundings::default());
-        let survey = installation::survey_paths(&[path.to_owned()]);
+    fn folder(path: &'a Path, target: &Target) -> Self {
+        let surroundings = Surroundings { target: target.clone(), ..Surroundings::default() };
+        let (manifest, _) = manifest::read(path, &surroundings);
+        let survey = installation::survey_paths_for(&[path.to_owned()], target);
         let library = survey.entries.iter().find_map(|entry| entry.library.clone());
         let entries = survey.entries.into_iter().flat_map(|entry| entry.diagnostics);
         // Options come from an installation's configuration, which is none of this folder's.
         let diagnostics = survey.diagnostics.into_iter().chain(entries);
         let diagnostics = diagnostics.filter(|problem| problem.id != Id::ConfigInvalid).collect();
         let library = library.map(|library| {
-            let image = image::inspect(&library, &Target::current());
+            let image = image::inspect(&library, target);
             (library, image)
         });
         Self { path, kind: "folder", manifest, library, diagnostics }
     }
 
-    fn library(path: &'a Path) -> Self {
-        let image = image::inspect(path, &Target::current());
+    fn library(path: &'a Path, target: &Target) -> Self {
+        let image = image::inspect(path, target);
         let diagnostics = image.diagnostics.clone();
         Self { path, kind: "library", manifest: None, library: Some((path.to_owned(), image)), diagnostics }
     }
@@ -280,7 +282,8 @@ mod tests {
 
     fn inspect(path: &Path, format: Format) -> (u8, String) {
         let mut out = Output::plain();
-        let status = run(&InspectOptions { path: path.to_owned(), format }, &mut out).unwrap();
+        let status =
+            run(&InspectOptions { path: path.to_owned(), platform: None, format }, &mut out).unwrap();
         (status, out.text)
     }
 
@@ -300,7 +303,8 @@ mod tests {
         let folder = folder("{}");
         let path = folder.path().join("missing");
         let mut out = Output::plain();
-        let error = run(&InspectOptions { path, format: Format::Json }, &mut out).unwrap_err();
+        let error =
+            run(&InspectOptions { path, platform: None, format: Format::Json }, &mut out).unwrap_err();
         assert_eq!(error.status, EXIT_FAILURE);
         assert!(error.message.contains("missing") && out.text.is_empty(), "{error}");
     }

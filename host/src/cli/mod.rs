@@ -22,6 +22,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
 use crate::diagnostics::{Style, escape};
+use crate::installation::target::Target;
 
 /// Exit status: success, also with warnings.
 pub const EXIT_OK: u8 = 0;
@@ -117,6 +118,11 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A platform by its name in manifests.
+fn parse_platform(text: &str) -> Result<Target, String> {
+    Target::of(text).ok_or_else(|| format!("expected one of {}", Target::KEYS.join(", ")))
+}
+
 /// Options of `start`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct StartOptions {
@@ -144,9 +150,12 @@ pub enum Format {
 /// Options of `check`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct CheckOptions {
-    /// Protocol folders to check instead of the enabled ones; no installation need exist
+    /// Protocol folders, or archives of them, to check instead of the enabled ones; no installation need exist
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// Check the PATHs for this platform instead of this machine: linux_amd64, windows_amd64, macos_arm64, …
+    #[arg(long, value_name = "PLATFORM", requires = "paths", value_parser = parse_platform)]
+    pub platform: Option<Target>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -177,6 +186,9 @@ pub struct InspectOptions {
     /// A protocol's folder, or a library
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+    /// Inspect it for this platform instead of this machine: linux_amd64, windows_amd64, macos_arm64, …
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub platform: Option<Target>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

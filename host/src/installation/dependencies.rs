@@ -16,6 +16,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::image::{self, Image};
+use super::target::Target;
 use crate::diagnostics::{Diagnostic, Id, escape};
 use crate::platform;
 
@@ -30,6 +31,8 @@ pub(super) struct Loader {
     program: Option<PathBuf>,
     loaded: BTreeSet<String>,
     libc: Option<(u32, u32)>,
+    /// Why the loader can not be asked.
+    silent: Option<String>,
 }
 
 impl Loader {
@@ -41,7 +44,18 @@ impl Loader {
             program: image::interpreter(Path::new("/proc/self/exe")),
             loaded: files.collect(),
             libc: platform::libc_version(),
+            silent: None,
         }
+    }
+
+    /// Of this process, if that can tell what libraries for `target` need; else of an unknown machine.
+    pub(super) fn of(target: &Target) -> Self {
+        if target.is_this_machine() {
+            return Self::current();
+        }
+        let here = Target::current().key;
+        let silent = Some(format!("it is built for {}, this machine is {here}", target.key));
+        Self { program: None, loaded: BTreeSet::new(), libc: None, silent }
     }
 
     /// Everything that the library at `path` needs and will not get.
@@ -55,8 +69,11 @@ impl Loader {
                     let message = format!(
                         "Whether all that the library needs is installed was not determined: {reason}."
                     );
-                    let help =
+                    let mut help =
                         format!("Make sure that these are installed: {}.", escape(&image.needed.join(", ")));
+                    if let (None, Some((major, minor))) = (self.libc, image.needed_libc) {
+                        help.push_str(&format!(" It needs glibc {major}.{minor} or later."));
+                    }
                     diagnostics.push(Diagnostic::warning(Id::LibraryMissingDependency, path, message, help));
                 }
             }
@@ -78,6 +95,9 @@ impl Loader {
 
     /// What the loader says about the libraries that would be loaded.
     fn trace(&self, path: &Path) -> Result<String, String> {
+        if let Some(reason) = &self.silent {
+            return Err(reason.clone());
+        }
         let program = self.program.as_ref().ok_or("this program was started without a dynamic loader")?;
         if self.libc.is_none() {
             // Others do not know this trace mode: they would run the library's constructors.
@@ -160,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_newer_libc_is_told() {
-        let loader = Loader { program: None, loaded: BTreeSet::new(), libc: Some((2, 36)) };
+        let loader = Loader { program: None, loaded: BTreeSet::new(), libc: Some((2, 36)), silent: None };
         let needs =
             |needed_libc| loader.check_libc(Path::new("/p"), &Image { needed_libc, ..Image::default() });
         assert!(needs(Some((2, 36))).is_none() && needs(Some((2, 4))).is_none() && needs(None).is_none());
@@ -171,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_asked_is_a_warning() {
-        let loader = Loader { program: None, loaded: BTreeSet::new(), libc: None };
+        let loader = Loader { program: None, loaded: BTreeSet::new(), libc: None, silent: None };
         let image = Image { needed: vec!["libq.so".into()], ..Image::default() };
         let told = loader.check(Path::new("/p"), &image);
         assert_eq!(told.len(), 1);

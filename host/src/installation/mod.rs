@@ -24,7 +24,7 @@ use serde_json::Value;
 use crate::diagnostics::{Diagnostic, Id};
 
 pub(crate) use nearest::nearest;
-pub use survey::{survey, survey_in, survey_paths};
+pub use survey::{survey, survey_in, survey_paths, survey_paths_for};
 
 /// A protocol that has passed every check that can be made without running it.
 #[derive(Clone, Debug)]

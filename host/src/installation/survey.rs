@@ -8,7 +8,7 @@ use super::dependencies::Loader;
 use super::image::{self, Image};
 use super::manifest::{self, Main, Manifest};
 use super::scan::{self, Found};
-use super::target::Surroundings;
+use super::target::{Surroundings, Target};
 use super::trust::Trust;
 use super::{Candidate, Entry, FileIdentity, Status, Survey, library, options};
 use crate::config::Config;
@@ -22,8 +22,13 @@ pub fn survey(home: &Path, config: &Config) -> Survey {
 /// Surveys what is enabled below `home`, for a given machine, process and version of Kuzzle.
 pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> Survey {
     let trust = Trust::of_installation(home, config.trust_roots(), surroundings.process);
-    let inspector =
-        Inspector { trust, loader: Loader::current(), config, surroundings, is_installation: true };
+    let inspector = Inspector {
+        trust,
+        loader: Loader::of(&surroundings.target),
+        config,
+        surroundings,
+        is_installation: true,
+    };
     let mut survey = Survey::default();
     let protocols = home.join("protocols");
     match scan::scan(&protocols.join("enabled")) {
@@ -42,12 +47,18 @@ pub fn survey_in(home: &Path, config: &Config, surroundings: &Surroundings) -> S
 
 /// Surveys these protocol folders only, as they are: no installation and no configuration counts.
 pub fn survey_paths(paths: &[PathBuf]) -> Survey {
+    survey_paths_for(paths, &Target::current())
+}
+
+/// Surveys these protocol folders only, for a machine like `target`: what only such a machine could
+/// tell is a warning.
+pub fn survey_paths_for(paths: &[PathBuf], target: &Target) -> Survey {
     let config = &Config::default();
-    let surroundings = Surroundings::default();
+    let surroundings = Surroundings { target: target.clone(), ..Surroundings::default() };
     let trust = Trust::of_paths(surroundings.process);
     let inspector = Inspector {
         trust,
-        loader: Loader::current(),
+        loader: Loader::of(target),
         config,
         surroundings: &surroundings,
         is_installation: false,

@@ -6,6 +6,7 @@
 
 mod corpus;
 mod entries;
+mod foreign;
 mod home;
 mod ids;
 mod libraries;

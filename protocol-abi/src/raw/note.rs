@@ -203,13 +203,20 @@ pub enum NoteError {
     Unterminated(&'static str),
 }
 
-/// Reads the note at the beginning of `bytes`; what follows it is ignored. Numbers are in this
-/// machine's byte order: look at the library's architecture first. A note of a higher minor may be
-/// longer than its known parts.
+/// Reads the note of a library for this machine, at the beginning of `bytes`; what follows it is
+/// ignored. A note of a higher minor may be longer than its known parts.
 ///
 /// # Errors
 /// [`NoteError`]: these bytes are not a note.
 pub fn parse(bytes: &[u8]) -> Result<NoteView, NoteError> {
+    parse_of(bytes, cfg!(target_endian = "little"))
+}
+
+/// Reads the note of a library for a machine whose numbers begin with their lowest byte, or not.
+///
+/// # Errors
+/// [`NoteError`]: these bytes are not a note.
+pub fn parse_of(bytes: &[u8], is_little_endian: bool) -> Result<NoteView, NoteError> {
     let too_short = |needed| NoteError::TooShort { needed, found: bytes.len() };
     if bytes.len() < HEADER_SIZE {
         return Err(too_short(HEADER_SIZE));
@@ -217,8 +224,14 @@ pub fn parse(bytes: &[u8]) -> Result<NoteView, NoteError> {
     if bytes[..8] != MAGIC {
         return Err(NoteError::Magic);
     }
-    let u16_at = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-    let u32_at = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let u16_at = |at: usize| {
+        let number = [bytes[at], bytes[at + 1]];
+        if is_little_endian { u16::from_le_bytes(number) } else { u16::from_be_bytes(number) }
+    };
+    let u32_at = |at: usize| {
+        let number = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
+        if is_little_endian { u32::from_le_bytes(number) } else { u32::from_be_bytes(number) }
+    };
     let (major, minor) = (u16_at(8), u16_at(10));
     let claimed = u32_at(12) as usize;
     let [table_len, toolchain_len, sdk_len] = [22, 24, 26].map(|at| usize::from(u16_at(at)));
@@ -326,13 +339,21 @@ pub fn expected_table(minor: u16, pointer_size: u16) -> Option<impl Iterator<Ite
 /// # Errors
 /// Every difference, in the order of the table.
 pub fn compare(note: &NoteView) -> Result<(), Vec<Mismatch>> {
+    compare_of(note, size_of::<usize>() as u16)
+}
+
+/// Compares a note like [`compare`], for a machine whose pointers have `pointer_size` bytes.
+///
+/// # Errors
+/// Every difference, in the order of the table.
+pub fn compare_of(note: &NoteView, pointer_size: u16) -> Result<(), Vec<Mismatch>> {
     let mut found = Vec::new();
     let mut push = |kind, name: &str, expected, found_value| {
         if expected != found_value {
             found.push(Mismatch { kind, name: name.to_owned(), expected, found: found_value });
         }
     };
-    push(MismatchKind::PointerSize, "pointer_size", size_of::<usize>() as u16, note.pointer_size);
+    push(MismatchKind::PointerSize, "pointer_size", pointer_size, note.pointer_size);
     if note.minor > KUZZLE_ABI_MINOR {
         push(MismatchKind::Minor, "minor", KUZZLE_ABI_MINOR, note.minor);
     } else if let Some(expected) = expected_table(note.minor, note.pointer_size) {
