@@ -215,8 +215,11 @@ fn refuses_notes_of_dlls_that_the_file_does_not_have() {
         return;
     }
     let note = |definition: &str| {
-        let definition = format!("-DKUZZLE_PROTOCOL_NOTE()={definition}");
-        look(&dll(&["-shared", "-w", &definition], str::to_owned), "windows_amd64")
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("note.c");
+        fs::write(&source, format!("{definition};\n")).unwrap();
+        let options = ["-shared", "-w", "-DWITHOUT_NOTE", source.to_str().unwrap()];
+        look(&dll(&options, str::to_owned), "windows_amd64")
     };
     is_refused(&note("char kuzzle_protocol_abi[300]"), NOT_A_NOTE, "in bss");
     is_refused(&note("const char kuzzle_protocol_abi[300]={1}"), NOT_A_NOTE, "no magic");
