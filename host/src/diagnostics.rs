@@ -105,6 +105,8 @@ ids! {
     TrustOutsideInstallation = "protocol.trust.outside_installation",
     /// The library is not the one that was pinned.
     TrustChecksumMismatch = "protocol.trust.checksum_mismatch",
+    /// An archive is damaged, or holds what no archive of a protocol holds.
+    ArchiveInvalid = "protocol.archive.invalid",
     /// The library is not the file that was inspected any more.
     TrustChangedSinceInspection = "protocol.trust.changed_since_inspection",
     /// There is no library.

@@ -20,6 +20,7 @@ mod mqtt;
 mod mqtt_chaos;
 mod mqtt_clients;
 mod mqtt_hostile;
+mod packing;
 #[path = "../../protocol-abi/tests/support/patched.rs"]
 mod patched;
 mod refusals;

@@ -10,6 +10,7 @@ pub mod enable;
 pub mod inspect;
 pub mod list;
 mod names;
+pub mod pack;
 pub mod report;
 pub mod start;
 
@@ -98,6 +99,8 @@ enum Command {
     Disable(NamesOptions),
     /// Tell all that a protocol's folder or library says about itself, without running it
     Inspect(InspectOptions),
+    /// Make an archive of a protocol's folder, for one platform, with its library pinned
+    Pack(PackOptions),
     /// Print the configuration, all sources merged, without secrets
     Config(ConfigOptions),
     /// Print the completions for a shell
@@ -194,6 +197,23 @@ pub struct InspectOptions {
     pub format: Format,
 }
 
+/// Options of `pack`.
+#[derive(Args, Clone, Debug)]
+pub struct PackOptions {
+    /// The protocol's folder, with manifest.json and the library
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The archive, or the folder for it [default: NAME-VERSION-PLATFORM.tar.gz, in the current folder]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Pack it for this platform instead of this machine's: linux_amd64, windows_amd64, macos_arm64, …
+    #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
+    pub platform: Option<Target>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
 /// Options of `config`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ConfigOptions {
@@ -273,6 +293,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
         Command::Enable(options) => print(|out| enable::run(&home()?, options, out)),
         Command::Disable(options) => print(|out| disable::run(&home()?, options, out)),
         Command::Inspect(options) => print(|out| inspect::run(options, out)),
+        Command::Pack(options) => print(|out| pack::run(options, out)),
         Command::Config(options) => print(|out| config::run(&home()?, &sources(), options, out)),
         Command::Completions(options) => print(|out| completions::completions(command(), options.shell, out)),
         Command::Man(options) => print(|out| completions::man(command(), options, out)),

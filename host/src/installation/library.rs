@@ -92,7 +92,7 @@ fn named(folder: &Path, main: &Path, target: &Target) -> Result<PathBuf, Diagnos
 }
 
 /// The paths that a `main` may mean, most exact first.
-pub(super) fn variants(main: &Path, target: &Target) -> Vec<PathBuf> {
+pub(crate) fn variants(main: &Path, target: &Target) -> Vec<PathBuf> {
     let main: PathBuf = main.components().filter(|part| !matches!(part, Component::CurDir)).collect();
     let Some(name) = main.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return vec![main];

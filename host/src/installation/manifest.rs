@@ -77,6 +77,11 @@ pub fn read(folder: &Path, surroundings: &Surroundings) -> (Option<Manifest>, Ve
     }
 }
 
+/// Everything that stands in the manifest in `folder`, if it is a JSON object.
+pub(crate) fn properties(folder: &Path) -> Option<Map<String, Value>> {
+    load(&folder.join(FILE_NAME)).ok()
+}
+
 fn load(path: &Path) -> Result<Map<String, Value>, (String, String)> {
     let bytes = file::read(path, MAX_BYTES).map_err(|error| {
         let help = match error {

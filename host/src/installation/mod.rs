@@ -3,10 +3,11 @@
 //! [`survey()`] looks at everything that is enabled and collects all diagnostics of all protocols;
 //! what passes comes as a [`Candidate`], which only `loading` can turn into something that runs.
 
+pub(crate) mod archive;
 mod dependencies;
 mod file;
 pub mod image;
-mod library;
+pub(crate) mod library;
 pub mod manifest;
 mod nearest;
 pub mod npm_range;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use super::archive;
 use super::dependencies::Loader;
 use super::image::{self, Image};
 use super::manifest::{self, Main, Manifest};
@@ -50,7 +51,7 @@ pub fn survey_paths(paths: &[PathBuf]) -> Survey {
     survey_paths_for(paths, &Target::current())
 }
 
-/// Surveys these protocol folders only, for a machine like `target`: what only such a machine could
+/// Surveys these protocol folders, and archives of them, only, for a machine like `target`: what only such a machine could
 /// tell is a warning.
 pub fn survey_paths_for(paths: &[PathBuf], target: &Target) -> Survey {
     let config = &Config::default();
@@ -63,9 +64,30 @@ pub fn survey_paths_for(paths: &[PathBuf], target: &Target) -> Survey {
         surroundings: &surroundings,
         is_installation: false,
     };
-    let found = paths.iter().map(|path| Found { path: path.clone(), folder: there(path) });
-    let inspections = found.map(|found| inspector.inspect(found));
-    Survey { entries: finish(inspections.collect()), diagnostics: Vec::new() }
+    // Kept to the end, so that files of two archives are never one.
+    let mut unpacked = Vec::new();
+    let mut inspections = Vec::new();
+    for path in paths {
+        if !archive::is_archive(path) {
+            inspections.push(inspector.inspect(Found { path: path.clone(), folder: there(path) }));
+            continue;
+        }
+        let found = archive::unpack(path);
+        let folder = found.as_ref().map(|found| found.folder.clone()).map_err(Clone::clone);
+        let mut inspection =
+            inspector.inspect(Found { path: path.clone(), folder: folder.and_then(|folder| there(&folder)) });
+        if let Ok(found) = found {
+            let told = std::mem::take(&mut inspection.entry.diagnostics);
+            inspection.entry.diagnostics = inspector.trust.permissions(path);
+            let told = told.into_iter().map(|told| found.rename(told, path));
+            inspection.entry.diagnostics.extend(told);
+            let library = inspection.entry.library.take();
+            inspection.entry.library = library.map(|library| found.rename_path(&library, path));
+            unpacked.push(found);
+        }
+        inspections.push(inspection);
+    }
+    Survey { entries: finish(inspections), diagnostics: Vec::new() }
 }
 
 /// The folder that was asked for.

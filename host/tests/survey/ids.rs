@@ -103,6 +103,7 @@ const OTHERWISE: &[(Id, Answer)] = &[
         let process = Some(ProcessOwner { uid: 12_345, gid: 0, in_container: false });
         Some(told(home, &Surroundings { process, ..Surroundings::default() }))
     }),
+    (Id::ArchiveInvalid, |_| Some(crate::archives::told_of_no_archive())),
     (Id::TrustChangedSinceInspection, |home| {
         fs::write(home.library("p"), good()).unwrap();
         let survey = home.survey();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failure is a failed test")]
 #![allow(missing_docs, reason = "a test has no public items")]
 
+mod archives;
 mod corpus;
 mod entries;
 mod foreign;

@@ -8,7 +8,6 @@ mod magic;
 mod pe;
 mod trie;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -101,7 +100,7 @@ pub(super) fn interpreter(program: &Path) -> Option<PathBuf> {
 }
 
 /// SHA-256 of a file from its beginning on, hexadecimal.
-pub(crate) fn sha256(mut file: &File) -> io::Result<String> {
+pub(crate) fn sha256(mut file: impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
