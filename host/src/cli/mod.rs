@@ -10,6 +10,7 @@ pub mod enable;
 pub mod inspect;
 pub mod list;
 mod names;
+pub mod new;
 pub mod pack;
 pub mod report;
 pub mod start;
@@ -99,6 +100,8 @@ enum Command {
     Disable(NamesOptions),
     /// Tell all that a protocol's folder or library says about itself, without running it
     Inspect(InspectOptions),
+    /// Make the project of a protocol: complete, small, to be changed into your own
+    New(NewOptions),
     /// Make an archive of a protocol's folder, for one platform, with its library pinned
     Pack(PackOptions),
     /// Print the configuration, all sources merged, without secrets
@@ -192,6 +195,26 @@ pub struct InspectOptions {
     /// Inspect it for this platform instead of this machine: linux_amd64, windows_amd64, macos_arm64, …
     #[arg(long, value_name = "PLATFORM", value_parser = parse_platform)]
     pub platform: Option<Target>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Options of `new`.
+#[derive(Args, Clone, Debug)]
+pub struct NewOptions {
+    /// The protocol's name, and that of the project's folder
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The language
+    #[arg(long, value_enum)]
+    pub lang: new::Language,
+    /// Where to make the folder
+    #[arg(long = "dir", value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// A copy of the crate kuzzle-protocol-abi to use instead of the registry's (Rust)
+    #[arg(long, value_name = "PATH")]
+    pub sdk_path: Option<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -293,6 +316,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
         Command::Enable(options) => print(|out| enable::run(&home()?, options, out)),
         Command::Disable(options) => print(|out| disable::run(&home()?, options, out)),
         Command::Inspect(options) => print(|out| inspect::run(options, out)),
+        Command::New(options) => print(|out| new::run(options, out)),
         Command::Pack(options) => print(|out| pack::run(options, out)),
         Command::Config(options) => print(|out| config::run(&home()?, &sources(), options, out)),
         Command::Completions(options) => print(|out| completions::completions(command(), options.shell, out)),
@@ -369,13 +393,29 @@ mod tests {
     #[test]
     fn the_help_of_every_command_tells_its_flags() {
         const EVERYWHERE: [&str; 4] = ["--home <DIR>", "--config <FILE>", "--set <KEY=VALUE>", "--help"];
-        let commands: [(&str, &[&str]); 9] = [
+        let commands: [(&str, &[&str]); 11] = [
             ("start", &["--failsafe", "--strict", "--ready-file <FILE>"]),
-            ("check", &["[PATH]...", "--format <FORMAT>", "text", "json", "--strict"]),
+            (
+                "check",
+                &["[PATH]...", "--platform <PLATFORM>", "--format <FORMAT>", "text", "json", "--strict"],
+            ),
             ("list", &["--format <FORMAT>", "text", "json"]),
             ("enable", &["<NAME>..."]),
             ("disable", &["<NAME>..."]),
-            ("inspect", &["<PATH>", "--format <FORMAT>", "text", "json"]),
+            ("inspect", &["<PATH>", "--platform <PLATFORM>", "--format <FORMAT>", "text", "json"]),
+            (
+                "new",
+                &[
+                    "<NAME>",
+                    "--lang <LANG>",
+                    "rust",
+                    "cpp",
+                    "--dir <DIR>",
+                    "--sdk-path <PATH>",
+                    "--format <FORMAT>",
+                ],
+            ),
+            ("pack", &["<DIR>", "--output <FILE>", "--platform <PLATFORM>", "--format <FORMAT>"]),
             ("config", &["--show-origin", "--format <FORMAT>", "text", "json"]),
             ("completions", &["<SHELL>", "bash", "zsh", "fish", "powershell"]),
             ("man", &["[DIR]"]),
@@ -389,7 +429,7 @@ mod tests {
             }
         }
         let help = command().render_help().to_string();
-        for (name, _) in &commands[..7] {
+        for (name, _) in &commands[..9] {
             assert!(help.contains(&format!("\n  {name}")), "{name}\n{help}");
         }
         command().debug_assert();
