@@ -164,3 +164,25 @@ fn a_32_bit_c_compiler_writes_the_released_32_bit_table() {
         Mismatch { kind: MismatchKind::PointerSize, name: "pointer_size".into(), expected: 8, found: 4 };
     assert_eq!(note::compare(&view), Err(vec![only_the_pointer]));
 }
+
+/// What a header declares: without comments, and with all space alike.
+fn declared(header: &str) -> String {
+    let mut rest = header;
+    let mut text = String::new();
+    while let Some((before, comment)) = rest.split_once("/*") {
+        text.push_str(before);
+        rest = comment.split_once("*/").expect("every comment ends").1;
+    }
+    text.push_str(rest);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What is released stays as it is: other words in comments are all that a header may change without a
+/// new minor version.
+#[test]
+fn the_header_is_the_released_one_of_its_version() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap();
+    let (current, released) = (read("include/kuzzle/protocol.h"), read("history/1.0/kuzzle/protocol.h"));
+    assert_eq!(declared(&current), declared(&released));
+    assert!(declared(&released).contains("#define KUZZLE_ABI_MINOR 0"));
+}

@@ -5,11 +5,13 @@
 mod access_log;
 mod api;
 mod bad_input;
+mod authoring;
 mod commands;
 mod containment;
 mod crashes;
 mod enabling;
 mod hangs;
+mod history;
 mod host_functions;
 mod hostile;
 mod http;

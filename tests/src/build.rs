@@ -87,7 +87,12 @@ fn version(compiler: &str) -> Option<Vec<u8>> {
 /// Many tests want the same library, each in a process of its own, so results are kept beside what
 /// cargo has built.
 pub fn c_library(compiler: &str, sources: &[&str], options: &[&str], output: &Path) {
-    const OPTIONS: [&str; 11] = [
+    c_library_against(&root().join("protocol-abi/include"), compiler, sources, options, output);
+}
+
+/// The same, with the header `kuzzle/protocol.h` of another folder.
+pub fn c_library_against(include: &Path, compiler: &str, sources: &[&str], options: &[&str], output: &Path) {
+    const OPTIONS: [&str; 10] = [
         "-std=c11",
         "-D_GNU_SOURCE",
         "-O1",
@@ -98,10 +103,11 @@ pub fn c_library(compiler: &str, sources: &[&str], options: &[&str], output: &Pa
         "-fPIC",
         "-shared",
         "-pthread",
-        "-Iprotocol-abi/include",
     ];
     let mut inputs = DefaultHasher::new();
     (compiler, version(compiler), OPTIONS, options, sources).hash(&mut inputs);
+    let header = fs::read(include.join("kuzzle/protocol.h")).expect("sources are readable");
+    header.hash(&mut inputs);
     for file in inputs_of(sources) {
         (&file, fs::read(&file).expect("sources are readable")).hash(&mut inputs);
     }
@@ -113,7 +119,8 @@ pub fn c_library(compiler: &str, sources: &[&str], options: &[&str], output: &Pa
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let fresh = folder.join(format!("{}-{number}.tmp", std::process::id()));
         let mut command = Command::new(compiler);
-        command.current_dir(root()).args(OPTIONS).args(options).args(sources).arg("-o").arg(&fresh);
+        command.current_dir(root()).args(OPTIONS).arg("-I").arg(include).args(options).args(sources);
+        command.arg("-o").arg(&fresh);
         let result = command.output().expect("the compiler answered before");
         assert!(result.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&result.stderr));
         fs::rename(&fresh, &kept).expect("both lie in one folder");
@@ -124,9 +131,9 @@ pub fn c_library(compiler: &str, sources: &[&str], options: &[&str], output: &Pa
     fs::copy(&kept, output).expect("the temporary folder is ours");
 }
 
-/// All files that a compilation of these sources may read, system headers aside.
+/// All files that a compilation of these sources may read, system headers and the ABI's aside.
 fn inputs_of(sources: &[&str]) -> Vec<PathBuf> {
-    let mut files = vec![root().join("protocol-abi/include/kuzzle/protocol.h")];
+    let mut files = Vec::new();
     for source in sources {
         let source = root().join(source);
         let folder = source.parent().expect("a file lies in a folder");

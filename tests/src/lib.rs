@@ -17,7 +17,7 @@ mod mqtt_tools;
 mod node;
 mod websocket;
 
-pub use build::{c_library, cc, has, program, root, rust_library};
+pub use build::{c_library, c_library_against, cc, has, program, root, rust_library};
 pub use check::Report;
 pub use client::{Client, LineClient, UdpClient};
 pub use host::{Finished, Host};
