@@ -135,7 +135,7 @@ fn what_check_refuses_is_not_packed() {
     let output = pack(&installation, &[]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("refused: 1 error"), "{output:?}");
-    assert_eq!(archives(installation.home()), [PathBuf::new(); 0]);
+    assert!(archives(installation.home()).is_empty());
 }
 
 #[test]
@@ -156,14 +156,14 @@ fn what_has_no_place_in_an_archive_is_refused() {
         let errors =
             document["diagnostics"].as_array().unwrap().iter().filter(|told| told["severity"] == "error");
         assert_eq!(errors.map(|told| &told["id"]).collect::<Vec<_>>(), [id], "{manifest}");
-        assert_eq!(archives(installation.home()), [PathBuf::new(); 0]);
+        assert!(archives(installation.home()).is_empty());
     }
     let installation = with_udp();
     symlink("/etc/passwd", installation.available("udp").join("data")).unwrap();
     let output = pack(&installation, &[]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("protocol.archive.invalid"), "{output:?}");
-    assert_eq!(archives(installation.home()), [PathBuf::new(); 0]);
+    assert!(archives(installation.home()).is_empty());
 }
 
 #[test]

@@ -1,24 +1,29 @@
 #!/bin/sh
 # Builds the Mach-O files that the tests read. They are kept in the repository, as the tools are
-# large; needed are LLVM's clang, ld64.lld and llvm-lipo (Debian 12: clang-14 lld-14 llvm-14). The
-# suffix of the tools' names can be given: SUFFIX=-14 ./build.sh
+# large: LLVM's clang, ld64.lld (16 or later: before, it made no chained fixups) and llvm-lipo. On
+# Debian 12: CLANG=clang-14 LLD=ld64.lld-16 LIPO=llvm-lipo-14 ./build.sh
 set -eu
 cd "$(dirname "$0")"
 objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT
 
-# NAME PROCESSOR OPTIONS…
+# NAME PROCESSOR RELOCATIONS OPTIONS…
 library() {
-  name=$1 processor=$2
-  shift 2
-  "clang${SUFFIX-}" -target "$processor-apple-macos11" -ffreestanding -fvisibility=hidden -Os \
+  name=$1 processor=$2 relocations=$3
+  shift 3
+  "${CLANG:-clang}" -target "$processor-apple-macos13" -ffreestanding -fvisibility=hidden -Os \
     -DKUZZLE_TOOLCHAIN='"clang"' -I../../../protocol-abi/include "$@" -c minimal.c -o "$objects/$name.o"
-  "ld64.lld${SUFFIX-}" -dylib -arch "$processor" -platform_version macos 11.0 11.0 -adhoc_codesign \
-    -install_name "@rpath/lib$name.dylib" -o "$name.dylib" "$objects/$name.o"
+  "${LLD:-ld64.lld}" -dylib -arch "$processor" -platform_version macos 13.0 13.0 -adhoc_codesign \
+    "-$relocations" -install_name "@rpath/lib$name.dylib" -o "$name.dylib" "$objects/$name.o"
+  chmod 644 "$name.dylib"
 }
 
-library arm64 arm64
-library amd64 x86_64
-library without-notify arm64 -DWITHOUT_NOTIFY
-library relocated-note arm64 -DRELOCATED_NOTE
-"llvm-lipo${SUFFIX-}" -create arm64.dylib amd64.dylib -output universal.dylib
+library arm64 arm64 no_fixup_chains
+library amd64 x86_64 no_fixup_chains
+library without-notify arm64 no_fixup_chains -DWITHOUT_NOTIFY
+library relocated arm64 no_fixup_chains -DPOINTER
+library relocated-note arm64 no_fixup_chains -DRELOCATED_NOTE
+library chained arm64 fixup_chains -DPOINTER
+library chained-note arm64 fixup_chains -DRELOCATED_NOTE
+"${LIPO:-llvm-lipo}" -create arm64.dylib amd64.dylib -output universal.dylib
+chmod 644 universal.dylib

@@ -1,5 +1,6 @@
 /* minimal.c: a protocol that does nothing, without any system header. By options of the compiler it
- * lacks notify (WITHOUT_NOTIFY), or has a note that the loader changes (RELOCATED_NOTE).
+ * lacks notify (WITHOUT_NOTIFY), has a note that the loader changes (RELOCATED_NOTE), or
+ * something else that it changes (POINTER).
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -13,6 +14,10 @@ KUZZLE_EXPORT extern const struct note {
   const void *place;
 } kuzzle_protocol_abi;
 const struct note kuzzle_protocol_abi = {"KZPROTO1\1\0\0\0\x24", &kuzzle_protocol_abi};
+#endif
+
+#ifdef POINTER
+__attribute__((used)) static void *place = &place;
 #endif
 
 int32_t kuzzle_protocol_init(const kuzzle_entry_point *entry_point, const kuzzle_context *context,

@@ -1,12 +1,13 @@
 //! What the fuzz targets have found interesting, once more: `fuzz/corpus`. Each file has an answer.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use kuzzle_host::config;
 use kuzzle_host::installation::image::inspect;
 use kuzzle_host::installation::target::Target;
-use kuzzle_host::installation::{Status, survey};
+use kuzzle_host::installation::{Status, survey, survey_paths};
 
 use crate::home::{Home, entry};
 
@@ -36,11 +37,29 @@ fn manifests_of_the_corpus() {
 #[test]
 fn libraries_of_the_corpus() {
     for file in corpus("image") {
-        let image = inspect(&file, &Target::current());
-        assert_eq!(image.size, fs::metadata(&file).unwrap().len(), "{}", file.display());
-        if !image.diagnostics.iter().any(|told| told.is_error()) {
-            assert!(image.note.is_some() && image.exports.len() >= 7, "{}", file.display());
+        for target in Target::KEYS.into_iter().filter_map(Target::of) {
+            let image = inspect(&file, &target);
+            assert_eq!(image.size, fs::metadata(&file).unwrap().len(), "{}", file.display());
+            if !image.diagnostics.iter().any(|told| told.is_error()) {
+                assert!(image.note.is_some() && image.exports.len() >= 7, "{}", file.display());
+            }
         }
+    }
+}
+
+#[test]
+fn archives_of_the_corpus() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in corpus("archive") {
+        let path = folder.path().join("p.tar.gz");
+        let out = fs::File::create(&path).unwrap();
+        let mut gzip = flate2::write::GzEncoder::new(out, flate2::Compression::fast());
+        gzip.write_all(&fs::read(&file).unwrap()).unwrap();
+        gzip.finish().unwrap();
+        let entry = survey_paths(&[path]).entries.remove(0);
+        // None holds a library.
+        assert_eq!(entry.status, Status::Refused, "{}", file.display());
+        assert!(entry.diagnostics.iter().any(|told| told.is_error()), "{}", file.display());
     }
 }
 

@@ -121,6 +121,9 @@ fn tells_what_a_dylib_is() {
     for (name, platform, format) in [
         ("arm64.dylib", "macos_arm64", "a Mach-O shared library"),
         ("amd64.dylib", "macos_amd64", "a Mach-O shared library"),
+        // With something that the loader changes, which is not the note.
+        ("relocated.dylib", "macos_arm64", "a Mach-O shared library"),
+        ("chained.dylib", "macos_arm64", "a Mach-O shared library"),
         ("universal.dylib", "macos_arm64", "a Mach-O shared library in a universal file"),
         ("universal.dylib", "macos_amd64", "a Mach-O shared library in a universal file"),
     ] {
@@ -268,9 +271,11 @@ fn refuses_dylibs_that_lack_something() {
     let image = look(&mach_o("without-notify.dylib"), "macos_arm64");
     is_refused(&image, MISSING_SYMBOL, "without notify");
     assert_eq!(image.diagnostics[0].expected.as_deref(), Some("kuzzle_protocol_notify"));
-    let image = look(&mach_o("relocated-note.dylib"), "macos_arm64");
-    is_refused(&image, NOT_A_NOTE, "relocated");
-    assert!(image.diagnostics[0].message.contains("relocations"), "{:?}", image.diagnostics);
+    for name in ["relocated-note.dylib", "chained-note.dylib"] {
+        let image = look(&mach_o(name), "macos_arm64");
+        is_refused(&image, NOT_A_NOTE, name);
+        assert!(image.diagnostics[0].message.contains("relocations"), "{:?}", image.diagnostics);
+    }
 }
 
 #[test]
@@ -392,8 +397,8 @@ fn answers_for_every_damaged_dll_soon() {
 
 #[test]
 fn answers_for_every_damaged_dylib_soon() {
-    for (name, platform) in [("arm64.dylib", "macos_arm64"), ("relocated-note.dylib", "macos_arm64")] {
-        let good = mach_o(name);
+    for name in ["relocated.dylib", "chained.dylib"] {
+        let (good, platform) = (mach_o(name), "macos_arm64");
         let exports = text(&good, b"\0\x01_ku");
         damage(&good, platform, &[exports - 64, exports, exports + 128, text(&good, b"KZPROTO1")]);
     }
