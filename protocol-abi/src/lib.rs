@@ -80,3 +80,8 @@ pub use tracing;
 pub mod __private {
     pub use crate::sdk::exports::{Exports, Identity};
 }
+
+/// The Rust of the authors' guide compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/authors.md")]
+struct AuthorsGuide;

@@ -167,3 +167,23 @@ fn the_header_lists_the_same_fields_in_the_same_order() {
         assert_eq!(released, LAYOUT_NAMES);
     }
 }
+
+#[test]
+fn a_note_for_another_machine_is_read_and_compared_as_its_own() {
+    let host = cfg!(target_endian = "little");
+    let mut bytes = NOTE.to_bytes();
+    let (table, end) = (HEADER_SIZE, HEADER_SIZE + 2 * LAYOUT_LEN);
+    // Every number the other way round.
+    for range in [8..10, 10..12, 12..16, 16..20, 20..22, 22..24, 24..26, 26..28] {
+        bytes[range].reverse();
+    }
+    bytes[table..end].chunks_exact_mut(2).for_each(<[u8]>::reverse);
+    assert_eq!(note::parse_of(&bytes, !host), Ok(view()));
+    assert!(note::parse(&bytes).is_err());
+
+    let of_32_bits: Vec<_> = note::expected_table(0, 4).unwrap().map(|(_, value)| value).collect();
+    let small = NoteView { pointer_size: 4, table: of_32_bits, ..view() };
+    assert_eq!(note::compare_of(&small, 4), Ok(()));
+    let mismatches = note::compare_of(&view(), 4).expect_err("its pointers are larger");
+    assert_eq!(mismatches[0].to_string(), "pointer_size: expected 4, found 8");
+}

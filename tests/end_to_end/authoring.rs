@@ -154,6 +154,7 @@ fn a_project_in_rust_builds_and_serves() {
     let target = program().parent().unwrap().parent().unwrap().join("new-rust");
     run(&project, &mut cargo(&target, &["build", "--release"]));
     run(&project, &mut cargo(&target, &["test", "--workspace"]));
+    run(&project, &mut cargo(&target, &["fmt", "--all", "--check"]));
     is_served(&installation, &project);
     // What is gone is made again.
     run(&project, &mut cargo(&target, &["build", "--release"]));

@@ -23,9 +23,20 @@ fn stderr(output: &Output) -> String {
 #[test]
 fn wrong_usage_is_status_2_and_prints_no_result() {
     let installation = Installation::new();
-    for arguments in
-        [&["nonsense"][..], &[], &["check", "--format", "xml"], &["enable"], &["start", "--nonsense"]]
-    {
+    for arguments in [
+        &["nonsense"][..],
+        &[],
+        &["check", "--format", "xml"],
+        &["check", "--platform", "linux_amd64"],
+        &["check", ".", "--platform", "amiga_68k"],
+        &["enable"],
+        &["start", "--nonsense"],
+        &["new", "--lang", "c"],
+        &["new", "x"],
+        &["new", "x", "--lang", "cobol"],
+        &["new", "../x", "--lang", "c"],
+        &["pack"],
+    ] {
         let output = Host::run(installation.home(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
         assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");

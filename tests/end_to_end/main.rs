@@ -10,6 +10,7 @@ mod commands;
 mod containment;
 mod crashes;
 mod enabling;
+mod guide;
 mod hangs;
 mod history;
 mod host_functions;

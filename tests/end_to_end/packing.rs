@@ -109,6 +109,13 @@ fn what_is_unpacked_from_it_serves_and_is_pinned() {
         fs::metadata(installation.available("udp").join(name)).unwrap().permissions().mode() & 0o777
     };
     assert_eq!((mode(""), mode("libudp.so"), mode("manifest.json")), (0o755, 0o755, 0o644));
+    // What others make of the same folder is an archive, too.
+    let other = installation.home().join("other.tgz");
+    let mut repack = Command::new("tar");
+    repack.arg("-czf").arg(&other).arg("-C").arg(installation.available("")).arg("./udp");
+    assert!(repack.status().unwrap().success());
+    let report = Report::of(installation.home(), &[other.to_str().unwrap()]);
+    assert_eq!(report.status, Some(0), "{report:?}");
     let manifest = fs::read_to_string(installation.available("udp").join("manifest.json")).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["main"], json!({ platform(): "libudp.so" }));
@@ -158,6 +165,12 @@ fn what_has_no_place_in_an_archive_is_refused() {
         assert_eq!(errors.map(|told| &told["id"]).collect::<Vec<_>>(), [id], "{manifest}");
         assert!(archives(installation.home()).is_empty());
     }
+    let installation = with_udp();
+    let huge = fs::File::create(installation.available("udp").join("huge")).unwrap();
+    huge.set_len(2 << 30).unwrap();
+    let output = pack(&installation, &[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("All files together"), "{output:?}");
     let installation = with_udp();
     symlink("/etc/passwd", installation.available("udp").join("data")).unwrap();
     let output = pack(&installation, &[]);
@@ -210,6 +223,11 @@ fn each_platform_has_its_own_archive() {
         let report = Report::of(installation.home(), &["--platform", &name, archive.to_str().unwrap()]);
         assert_eq!(report.status, Some(0), "{report:?}");
     }
+    // The same without saying so in the manifest: names of libraries tell their platform.
+    installation.manifest_with("udp", &json!({ "name": "udp", "kuzzleVersion": "2", "version": "1.0.0" }));
+    let output = pack(&installation, &["--platform", "macos_arm64", "--format", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["files"], json!(["udp/libother.dylib", "udp/manifest.json"]));
     let archive = installation.home().join("udp-1.0.0-macos_arm64.tar.gz");
     let report = Report::of(installation.home(), &[archive.to_str().unwrap()]);
     assert_eq!(report.status, Some(78), "{report:?}");

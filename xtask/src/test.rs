@@ -8,10 +8,12 @@ use anyhow::{Result, bail};
 use crate::build::{self, cargo};
 
 /// What tests use beside Rust, how to see that it works (without arguments: that it is there), and what for.
-const TOOLS: [(&str, &[&str], &str); 8] = [
+const TOOLS: [(&str, &[&str], &str); 10] = [
     ("cc", &["--version"], "a C compiler, for the protocols in C"),
     ("c++", &["--version"], "a C++ compiler, for the header in C++"),
-    ("make", &["--version"], "make, for the tests of `line`"),
+    ("make", &["--version"], "make, for the tests of `line` and of what `new` makes"),
+    ("tar", &["--version"], "tar, for what `pack` makes"),
+    ("x86_64-w64-mingw32-gcc", &["--version"], "a C compiler for Windows, for what is told of .dll files"),
     ("python3", &["--version"], "Python, for the tests of `line`"),
     ("mosquitto_pub", &[], "mosquitto's clients, for the tests of `mqtt`"),
     ("node", &["--version"], "Node.js, for Kuzzle's SDK and the tests of `mqtt`"),

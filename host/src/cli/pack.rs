@@ -138,6 +138,14 @@ fn libraries_of_others(properties: &Map<String, Value>, target: &Target) -> Vec<
     paths.flatten().collect()
 }
 
+/// Whether a file beside the manifest has the name of another platform's library.
+fn is_for_another(path: &Path, target: &Target) -> bool {
+    let is_beside = path.components().count() == 1;
+    let name = path.to_string_lossy();
+    let mut suffixes = Target::KEYS.into_iter().filter_map(Target::of).map(|known| known.suffix);
+    is_beside && !name.ends_with(target.suffix) && suffixes.any(|suffix| name.ends_with(suffix))
+}
+
 /// All files of the folder but the manifest, hidden ones, and the libraries of other platforms.
 fn members(
     folder: &Path,
@@ -148,11 +156,13 @@ fn members(
     let is_hidden = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with('.');
     let walk = WalkDir::new(folder).min_depth(1).sort_by_file_name();
     let mut members = Vec::new();
-    let mut refused = false;
+    let (mut refused, mut size) = (false, 0_u64);
     for item in walk.into_iter().filter_entry(|item| !is_hidden(item.file_name())) {
         let item = item.map_err(|error| failed(folder, &error.into()))?;
         let path = item.path().strip_prefix(folder).expect("it was found there").to_owned();
-        if item.file_type().is_dir() || path == Path::new(FILE_NAME) || others.contains(&path) {
+        let is_left_out =
+            path == Path::new(FILE_NAME) || others.contains(&path) || is_for_another(&path, target);
+        if item.file_type().is_dir() || is_left_out {
             continue;
         }
         if !item.file_type().is_file() {
@@ -161,6 +171,14 @@ fn members(
             diagnostics.push(Diagnostic::error(Id::ArchiveInvalid, item.path(), message, help));
             refused = true;
             continue;
+        }
+        size =
+            size.saturating_add(item.metadata().map_err(|error| failed(item.path(), &error.into()))?.len());
+        if size > archive::MOST_BYTES {
+            let message = format!("All files together have more than {} bytes.", archive::MOST_BYTES);
+            let help = "Remove from the folder what the protocol does not need.";
+            diagnostics.push(Diagnostic::error(Id::ArchiveInvalid, folder, message, help));
+            return Ok(None);
         }
         let bytes = fs::read(item.path()).map_err(|error| failed(item.path(), &error))?;
         let executable = item.file_name().to_string_lossy().ends_with(target.suffix);

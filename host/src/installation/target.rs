@@ -223,3 +223,34 @@ impl ProcessOwner {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_platform_has_its_names() {
+        for key in Target::KEYS {
+            let target = Target::of(key).unwrap();
+            assert!(key == target.key && key.ends_with(&target.architecture.processor), "{target:?}");
+            assert_eq!(target.is_this_machine(), key == Target::current().key);
+        }
+        for key in ["", "linux", "linux_", "amiga_68k", "LINUX_AMD64", "linux_amd64 "] {
+            assert_eq!(Target::of(key), None, "{key}");
+        }
+        // Where the tests run, it is one that manifests can name.
+        assert_eq!(Target::of(&Target::current().key), Some(Target::current()));
+    }
+
+    #[test]
+    fn processors_have_one_name_in_all_formats() {
+        let names = [
+            Architecture::of_elf(62, true, true),
+            Architecture::of_pe(0x8664, true),
+            Architecture::of_mach(0x0100_0007, 3, true),
+        ];
+        assert!(names.iter().all(|name| *name == Target::of("windows_amd64").unwrap().architecture));
+        assert_eq!(Architecture::of_mach(0x0100_000c, 0x8000_0002, true).processor, "arm64e");
+        assert_eq!(Architecture::of_pe(7, false).to_string(), "processor 7, 32-bit, little-endian");
+    }
+}

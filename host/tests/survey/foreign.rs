@@ -246,6 +246,24 @@ fn a_windows_program_is_no_library() {
 }
 
 #[test]
+fn refuses_libraries_whose_parts_lie_over_each_other() {
+    if !has_mingw("refuses_libraries_whose_parts_lie_over_each_other") {
+        return;
+    }
+    let mut bytes = good_dll().to_vec();
+    let header = u32::from_le_bytes(bytes[60..64].try_into().unwrap()) as usize;
+    let optional = usize::from(u16::from_le_bytes(bytes[header + 20..header + 22].try_into().unwrap()));
+    let sections = header + 24 + optional;
+    // The second section's address is the first one's.
+    bytes.copy_within(sections + 12..sections + 16, sections + 40 + 12);
+    is_refused(&look(&bytes, "windows_amd64"), NOT_A_LIBRARY, "sections");
+    let mut bytes = mach_o("arm64.dylib");
+    let linkedit = text(&bytes, b"__LINKEDIT");
+    bytes[linkedit + 16..linkedit + 24].fill(0);
+    is_refused(&look(&bytes, "macos_arm64"), NOT_A_LIBRARY, "segments");
+}
+
+#[test]
 fn many_exports_of_a_dll_are_a_warning() {
     if !has_mingw("many_exports_of_a_dll_are_a_warning") {
         return;

@@ -11,7 +11,7 @@ pub(crate) use write::{Member, write};
 /// The most files and folders in an archive.
 const MOST_ENTRIES: usize = 1000;
 /// The most that all files of an archive have together, in bytes: the largest library, and some more.
-const MOST_BYTES: u64 = (1 << 30) + (64 << 20);
+pub(crate) const MOST_BYTES: u64 = (1 << 30) + (64 << 20);
 /// How deep folders may lie.
 const MOST_DEPTH: usize = 8;
 

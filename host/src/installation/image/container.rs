@@ -112,6 +112,14 @@ pub(super) fn touches(place: u64, address: u64, length: u64) -> bool {
     place < address.saturating_add(length) && place.saturating_add(16) > address
 }
 
+/// Whether two of the ranges, each a start and a length, have an address in common: then what lies
+/// there depends on who loads it.
+pub(super) fn overlap(ranges: impl Iterator<Item = (u64, u64)>) -> bool {
+    let mut ranges: Vec<_> = ranges.filter(|(_, length)| *length > 0).collect();
+    ranges.sort_unstable();
+    ranges.windows(2).any(|pair| pair[0].0.checked_add(pair[0].1).is_none_or(|end| end > pair[1].0))
+}
+
 /// Why a place has no bytes.
 pub(super) fn no_bytes() -> Damage {
     "it lies where the file has no bytes (in bss)".to_owned()

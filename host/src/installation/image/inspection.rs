@@ -148,11 +148,11 @@ impl Inspection<'_> {
     }
 
     fn wrong_format(&mut self, found: &str) {
-        let help = "Link the protocol as a shared library for this platform (cc -shared, crate-type cdylib).";
+        let help = "Link the protocol as a shared library for that platform (cc -shared, crate-type cdylib).";
         let diagnostic = Diagnostic::error(
             Id::LibraryWrongFormat,
             self.path,
-            format!("The file is {found}, not a shared library of this platform."),
+            format!("The file is {found}, not a shared library for {}.", self.target.key),
             help,
         );
         let expected = format!("a shared library for {}", self.target.key);

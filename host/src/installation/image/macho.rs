@@ -8,8 +8,8 @@ use object::read::ReadRef;
 use object::read::macho::{MachHeader, Section as _, Segment as _};
 
 use super::container::{
-    Container, Damage, Export, Exports, Kind, MOST_NEEDED, MOST_TABLE, Wanted, damaged, no_bytes, too_few,
-    touches,
+    Container, Damage, Export, Exports, Kind, MOST_NEEDED, MOST_TABLE, Wanted, damaged, no_bytes, overlap,
+    too_few, touches,
 };
 use super::trie;
 
@@ -71,6 +71,9 @@ impl<'data, R: ReadRef<'data>> MachO<'data, R> {
         for command in commands {
             let command = command.map_err(damaged("the load commands"))?;
             image.command(command, size).map_err(damaged("the load commands"))??;
+        }
+        if overlap(image.segments.iter().map(|segment| (segment.address, segment.size))) {
+            return Err("its segments overlap".to_owned());
         }
         let text = image.segments.iter().find(|segment| segment.offset == 0 && segment.length > 0);
         image.base = text.map_or(0, |text| text.address);

@@ -8,7 +8,7 @@ use object::read::pe::{ImageNtHeaders, RelocationBlockIterator};
 
 use super::container::{
     Container, Damage, Export, Exports, Kind, MOST_NAME, MOST_NEEDED, MOST_TABLE, Wanted, damaged, no_bytes,
-    too_few, touches,
+    overlap, too_few, touches,
 };
 
 /// An export table counts with 16 bits.
@@ -83,6 +83,9 @@ impl<'data, R: ReadRef<'data>> Pe<'data, R> {
             let executable = section.characteristics.get(LE).0 & pe::IMAGE_SCN_MEM_EXECUTE.0 != 0;
             let start = field(&section.virtual_address);
             sections.push(Section { start, size, offset, length: length.min(size), executable });
+        }
+        if overlap(sections.iter().map(|section| (section.start, section.size))) {
+            return Err("its sections overlap".to_owned());
         }
         Ok(Self { data, headers, directories, sections })
     }
