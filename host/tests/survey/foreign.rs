@@ -334,6 +334,26 @@ fn dylibs_of_other_kinds_are_none() {
 }
 
 #[test]
+fn a_universal_file_may_tell_its_places_in_64_bits() {
+    let part = mach_o("arm64.dylib");
+    let file = |offset: u64, size: u64| {
+        let mut bytes = b"\xca\xfe\xba\xbf\0\0\0\x01\x01\0\0\x0c\0\0\0\0".to_vec();
+        bytes.extend(offset.to_be_bytes());
+        bytes.extend(size.to_be_bytes());
+        bytes.extend([0, 0, 0, 14, 0, 0, 0, 0]);
+        bytes.resize(1 << 14, 0);
+        [&bytes[..], &part[..]].concat()
+    };
+    let place = Place::new();
+    let image = place.look(&file(1 << 14, part.len() as u64), "macos_arm64");
+    assert_eq!(ids(&image), set([]), "{:?}", image.diagnostics);
+    for (offset, size) in [(u64::MAX, 1), (1, u64::MAX), (1 << 14, 10), (1 << 14, 1 << 40), (0, 1 << 14)] {
+        let image = place.look(&file(offset, size), "macos_arm64");
+        is_refused(&image, NOT_A_LIBRARY, &format!("{offset} {size}"));
+    }
+}
+
+#[test]
 fn refuses_a_universal_file_whose_list_is_wrong() {
     let place = Place::new();
     let good = mach_o("universal.dylib");

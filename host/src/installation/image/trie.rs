@@ -3,7 +3,7 @@
 //! A node is: the size of what is exported there as ULEB128, that, the number of children in a byte,
 //! and for each child the text that leads there with its NUL and its offset as ULEB128.
 
-use super::container::Damage;
+use super::container::{Damage, MOST_NAME};
 
 /// An exported symbol, as its node tells it.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl<'data> Reader<'data> {
     }
 
     fn text(&mut self) -> Option<&'data [u8]> {
-        let end = self.0.iter().position(|byte| *byte == 0)?;
+        let end = self.0.iter().take(MOST_NAME as usize).position(|byte| *byte == 0)?;
         let (text, rest) = self.0.split_at(end);
         self.0 = &rest[1..];
         Some(text)
@@ -112,18 +112,19 @@ pub(super) fn count(trie: &[u8]) -> Result<usize, Damage> {
         return Ok(0);
     }
     let mut count = 0;
-    // A node has two bytes at least, so more visits than that mean that some are visited again.
-    let mut visits_left = trie.len() / 2;
+    // Nodes do not share bytes: more than there are mean that some are read again.
+    let mut bytes_left = trie.len();
     let mut offsets = vec![0];
     while let Some(offset) = offsets.pop() {
-        visits_left = cut_off(visits_left.checked_sub(1))?;
         let (exported, children, mut reader) = cut_off(node(trie, offset))?;
         count += usize::from(!exported.is_empty());
         for _ in 0..children {
             cut_off(reader.text())?;
             offsets.push(cut_off(reader.number())?);
         }
-        cut_off((offsets.len() <= trie.len()).then_some(()))?;
+        // It could be read, so the offset is one.
+        let read = trie.len() - offset as usize - reader.0.len();
+        bytes_left = cut_off(bytes_left.checked_sub(read))?;
     }
     Ok(count)
 }
@@ -175,6 +176,15 @@ mod tests {
             spreading.extend([0, 2, b'a', 0, node, b'b', 0, node]);
         }
         assert!(count(&spreading).is_err());
+        // Texts that never end, read again and again.
+        let mut endless = vec![0, 255];
+        for child in 0..255_u8 {
+            endless.extend([b'a', 0, 0x80 | child, 0x8f, 0x01]);
+        }
+        endless.resize(32 << 20, 1);
+        let start = std::time::Instant::now();
+        assert!(count(&endless).is_err() && find(&endless, b"ab").is_err());
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{:?}", start.elapsed());
         // A number of more than 64 bits.
         assert!(count(&[0xff; 32]).is_err());
     }
