@@ -50,6 +50,12 @@ fn an_archive_is_named_after_what_it_holds_and_passes_check() {
     assert!(String::from_utf8_lossy(&output.stdout).contains(&name), "{output:?}");
     let archive = installation.home().join(name);
     assert_eq!(fs::metadata(&archive).unwrap().permissions().mode() & 0o777, 0o644);
+    let inspected =
+        Host::run(installation.home(), &["inspect", "--format", "json", archive.to_str().unwrap()]);
+    let document: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!((&document["kind"], &document["manifest"]["name"]), (&json!("archive"), &json!("udp")));
+    assert_eq!(document["library"]["path"], archive.join("udp/libudp.so").to_str().unwrap());
+    assert_eq!((&document["library"]["note"]["abi"], &document["diagnostics"]), (&json!("1.0"), &json!([])));
     let report = Report::of(installation.home(), &[archive.to_str().unwrap()]);
     assert_eq!(report.status, Some(0), "{report:?}");
     let entry = report.entry(archive.file_name().unwrap().to_str().unwrap());
@@ -57,6 +63,22 @@ fn an_archive_is_named_after_what_it_holds_and_passes_check() {
         (&entry["name"], &entry["status"], &entry["diagnostics"]),
         (&json!("udp"), &json!("ok"), &json!([]))
     );
+}
+
+#[test]
+fn a_damaged_archive_is_told_by_check_and_inspect() {
+    let installation = with_udp();
+    let archive = installation.home().join("udp.tar.gz");
+    packed(&installation, &archive);
+    let bytes = fs::read(&archive).unwrap();
+    fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
+    let report = Report::of(installation.home(), &[archive.to_str().unwrap()]);
+    assert_eq!((report.status, report.ids("udp.tar.gz")), (Some(78), ["protocol.archive.invalid"].into()));
+    let inspected =
+        Host::run(installation.home(), &["inspect", "--format", "json", archive.to_str().unwrap()]);
+    let document: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    assert_eq!(document["diagnostics"][0]["id"], "protocol.archive.invalid", "{document}");
+    assert_eq!((&document["manifest"], &document["library"]), (&Value::Null, &Value::Null));
 }
 
 #[test]

@@ -11,12 +11,13 @@ use super::list::human_bytes;
 use super::report::{count, problems};
 use super::{CommandError, EXIT_FAILURE, EXIT_OK, Format, InspectOptions, Output};
 use crate::diagnostics::{Diagnostic, Id, escape, escape_path};
+use crate::installation::archive;
 use crate::installation::image::{self, Image};
 use crate::installation::manifest::{self, Main, Manifest};
 use crate::installation::target::{Surroundings, Target};
 use crate::installation::{self, NoteSummary};
 
-/// Inspects a folder with its manifest and library, or a library alone. Problems are part of the
+/// Inspects a folder with its manifest and library, an archive of one, or a library alone. Problems are part of the
 /// result; the status is 1 only for a library that could not be read at all.
 ///
 /// # Errors
@@ -30,7 +31,9 @@ pub fn run(options: &InspectOptions, out: &mut Output) -> Result<u8, CommandErro
         )
     };
     let target = options.platform.clone().unwrap_or_else(Target::current);
-    let inspected = if fs::metadata(path).map_err(failed)?.is_dir() {
+    let inspected = if archive::is_archive(path) {
+        Inspected::archive(path, &target)
+    } else if fs::metadata(path).map_err(failed)?.is_dir() {
         fs::read_dir(path).map_err(failed)?;
         Inspected::folder(path, &target)
     } else {
@@ -47,7 +50,7 @@ pub fn run(options: &InspectOptions, out: &mut Output) -> Result<u8, CommandErro
 
 struct Inspected<'a> {
     path: &'a Path,
-    /// What the path leads to: `folder` or `library`.
+    /// What the path leads to: `folder`, `archive` or `library`.
     kind: &'static str,
     manifest: Option<Manifest>,
     library: Option<(PathBuf, Image)>,
@@ -71,6 +74,31 @@ impl<'a> Inspected<'a> {
         Self { path, kind: "folder", manifest, library, diagnostics }
     }
 
+    fn archive(path: &'a Path, target: &Target) -> Self {
+        let found = match archive::unpack(path) {
+            Ok(found) => found,
+            Err(diagnostic) => {
+                return Self {
+                    path,
+                    kind: "archive",
+                    manifest: None,
+                    library: None,
+                    diagnostics: vec![diagnostic],
+                };
+            }
+        };
+        let surroundings = Surroundings { target: target.clone(), ..Surroundings::default() };
+        let (manifest, _) = manifest::read(&found.folder, &surroundings);
+        let survey = installation::survey_paths_for(&[path.to_owned()], target);
+        let library = survey.entries.iter().find_map(|entry| entry.library.clone());
+        let library = library.map(|library| {
+            let image = image::inspect(&found.real_path(&library, path), target);
+            (library, image)
+        });
+        let diagnostics = survey.entries.into_iter().flat_map(|entry| entry.diagnostics).collect();
+        Self { path, kind: "archive", manifest, library, diagnostics }
+    }
+
     fn library(path: &'a Path, target: &Target) -> Self {
         let image = image::inspect(path, target);
         let diagnostics = image.diagnostics.clone();
@@ -90,7 +118,7 @@ impl<'a> Inspected<'a> {
     fn text(&self, out: &mut Output) {
         let mut fields = Fields { out, indent: "" };
         fields.field(self.kind, escape_path(self.path));
-        if self.kind == "folder" {
+        if self.kind != "library" {
             fields.heading("manifest");
             match &self.manifest {
                 Some(manifest) => manifest_text(manifest, &mut fields),

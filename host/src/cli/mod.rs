@@ -189,7 +189,7 @@ pub struct NamesOptions {
 /// Options of `inspect`.
 #[derive(Args, Clone, Debug)]
 pub struct InspectOptions {
-    /// A protocol's folder, or a library
+    /// A protocol's folder, an archive of one, or a library
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// Inspect it for this platform instead of this machine: linux_amd64, windows_amd64, macos_arm64, …

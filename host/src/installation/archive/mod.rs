@@ -5,7 +5,7 @@ mod write;
 
 use std::path::{Component, Path};
 
-pub(super) use read::{is_archive, unpack};
+pub(crate) use read::{is_archive, unpack};
 pub(crate) use write::{Member, write};
 
 /// The most files and folders in an archive.

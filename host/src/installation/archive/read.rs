@@ -23,17 +23,17 @@ const SMALL: u64 = 16 << 20;
 
 /// An archive's contents, which are removed with this value.
 #[derive(Debug)]
-pub(in crate::installation) struct Unpacked {
+pub(crate) struct Unpacked {
     /// Where it was unpacked, links resolved.
     root: PathBuf,
     /// The protocol's folder there.
-    pub(in crate::installation) folder: PathBuf,
+    pub(crate) folder: PathBuf,
     _temporary: TempDir,
 }
 
 impl Unpacked {
     /// What is called by its place in the temporary folder, by its place in the archive at `path`.
-    pub(in crate::installation) fn rename(&self, diagnostic: Diagnostic, path: &Path) -> Diagnostic {
+    pub(crate) fn rename(&self, diagnostic: Diagnostic, path: &Path) -> Diagnostic {
         let (from, to) = (self.root.to_string_lossy(), path.to_string_lossy());
         let text = |text: String| text.replace(&*from, &to);
         Diagnostic {
@@ -46,14 +46,19 @@ impl Unpacked {
         }
     }
 
-    /// The same for a path.
-    pub(in crate::installation) fn rename_path(&self, inner: &Path, path: &Path) -> PathBuf {
+    /// Where that is in the temporary folder which is called by its place in the archive at `path`.
+    pub(crate) fn real_path(&self, named: &Path, path: &Path) -> PathBuf {
+        named.strip_prefix(path).map_or_else(|_| named.to_owned(), |inner| self.root.join(inner))
+    }
+
+    /// The same as [`Self::rename`] for a path.
+    pub(crate) fn rename_path(&self, inner: &Path, path: &Path) -> PathBuf {
         inner.strip_prefix(&self.root).map_or_else(|_| inner.to_owned(), |inner| path.join(inner))
     }
 }
 
 /// Whether what is at `path` is meant to be an archive: by its name or its first bytes.
-pub(in crate::installation) fn is_archive(path: &Path) -> bool {
+pub(crate) fn is_archive(path: &Path) -> bool {
     let name = path.to_string_lossy().to_lowercase();
     let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     let begins_so = || {
@@ -68,7 +73,7 @@ pub(in crate::installation) fn is_archive(path: &Path) -> bool {
 ///
 /// # Errors
 /// It is damaged, or no archive of one protocol.
-pub(in crate::installation) fn unpack(path: &Path) -> Result<Unpacked, Diagnostic> {
+pub(crate) fn unpack(path: &Path) -> Result<Unpacked, Diagnostic> {
     unpack_or_say(path).map_err(|(reason, help)| {
         let message = format!("The archive can not be used: {reason}.");
         Diagnostic::error(Id::ArchiveInvalid, path, message, help)
