@@ -4,8 +4,8 @@
 
 mod access_log;
 mod api;
-mod bad_input;
 mod authoring;
+mod bad_input;
 mod commands;
 mod containment;
 mod crashes;
