@@ -44,7 +44,8 @@ fn boundary(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("execute server:now");
     let direct = library::kernel();
     group.bench_function("kernel", |bencher| {
-        let caller = Caller { connection: None, uuid: None, protocol: "bench", headers: &[] };
+        let caller =
+            Caller { connection: None, uuid: None, protocol: "bench", headers: &[], connection_headers: &[] };
         bencher.iter(|| {
             let request = Request::parse(black_box(NOW)).expect("it is a request");
             direct.execute(&request, &caller, &mut Discard)

@@ -53,7 +53,8 @@ fn room(host: &Host, library: &Library, collection: &str) -> String {
 fn rooms(host: &Host) -> Vec<String> {
     let request = br#"{"controller":"realtime","action":"list"}"#;
     let request = Request::parse(request).expect("it is a request");
-    let caller = Caller { connection: None, uuid: None, protocol: "bench", headers: &[] };
+    let caller =
+        Caller { connection: None, uuid: None, protocol: "bench", headers: &[], connection_headers: &[] };
     let response = host.kernel.execute(&request, &caller, &mut Discard);
     let list: Value = serde_json::from_slice(response.content.as_bytes()).expect("it is JSON");
     let collections = list["result"]["i"].as_object().into_iter().flatten();

@@ -121,7 +121,7 @@ fn answers(host: &Host) {
     let request = Request::parse(br#"{"controller":"server","action":"metrics","requestId":"systemd"}"#)
         .expect("the text is a request");
     // Without a label it is not counted as anybody's.
-    let caller = Caller { connection: None, uuid: None, protocol: "", headers: &[] };
+    let caller = Caller { connection: None, uuid: None, protocol: "", headers: &[], connection_headers: &[] };
     host.kernel.execute(&request, &caller, &mut Discard);
 }
 

@@ -23,8 +23,13 @@ fn kernel(subscribers: u64) -> Kernel {
 
 fn execute(kernel: &Kernel, connection: u64, document: &str) -> u16 {
     let request = Request::parse(document.as_bytes()).expect("the document is a request");
-    let caller =
-        Caller { connection: Some(ConnectionId(connection)), uuid: None, protocol: "bench", headers: &[] };
+    let caller = Caller {
+        connection: Some(ConnectionId(connection)),
+        uuid: None,
+        protocol: "bench",
+        headers: &[],
+        connection_headers: &[],
+    };
     kernel.execute(&request, &caller, &mut Discard).status
 }
 

@@ -1,6 +1,6 @@
 //! The way of a request through the kernel: every check before the action, in Kuzzle's order.
 //!
-//! Source: Kuzzle, lib/api/funnel.js. The origin is not checked: the list of allowed origins is `*`.
+//! Source: Kuzzle, lib/api/funnel.js.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +26,21 @@ pub struct Caller<'a> {
     /// The name of the protocol that notifications and statistics show, such as `websocket`. With an empty one the
     /// request is not counted.
     pub protocol: &'a str,
-    /// The headers of the connection: names and values.
+    /// The headers of the request: names and values.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Those that the connection began with; they count where the request has none of that name.
+    pub connection_headers: &'a [(Box<str>, Box<str>)],
+}
+
+impl Caller<'_> {
+    /// The value of a header.
+    fn header(&self, name: &str) -> Option<&str> {
+        let is_it = |given: &str| given.eq_ignore_ascii_case(name);
+        let own = self.headers.iter().find(|(given, _)| is_it(given)).map(|(_, value)| *value);
+        own.or_else(|| {
+            self.connection_headers.iter().find(|(given, _)| is_it(given)).map(|(_, value)| &**value)
+        })
+    }
 }
 
 /// A request while it runs.
@@ -115,10 +128,19 @@ impl Kernel {
         let controller = required(request.controller(), "controller")?;
         let action = required(request.action(), "action")?;
         check_targets(request.arguments())?;
+        if let Some(allows) = self.origins.get()
+            && let Some(origin) = call.caller.header("origin")
+            && !allows(origin)
+        {
+            return Err(KuzzleError::new("api.process.unauthorized_origin", &[origin]));
+        }
 
         let slot = Slot::take(&self.running);
         if self.shutting_down.load(Ordering::SeqCst) {
-            return Err(KuzzleError::new("network.entrypoint.shutting_down", &[]));
+            // As in Kuzzle, where HTTP does not go through the entry point.
+            let is_http = call.caller.protocol == "http";
+            let id = if is_http { "api.process.shutting_down" } else { "network.entrypoint.shutting_down" };
+            return Err(KuzzleError::new(id, &[]));
         }
         let running = slot.taken_before + 1;
         if running > self.settings.concurrent_requests
@@ -133,16 +155,47 @@ impl Kernel {
         if call.caller.connection.is_some_and(|connection| !self.realtime.knows(connection)) {
             return Err(KuzzleError::new("api.process.connection_dropped", &[]));
         }
-        // There are no users yet, so nobody has handed out a token.
-        if request.jwt().is_some_and(|token| !token.is_empty()) {
-            return Err(KuzzleError::new("security.token.invalid", &[]));
-        }
+        self.check_token(call, controller, action)?;
         let action = controllers::find(controller, action)?;
         if self.settings.strict_sdk_version {
             check_sdk_version(request.volatile())?;
         }
         (action.run)(call, outbound)
     }
+}
+
+impl Kernel {
+    /// There are no users yet, so nobody has handed out a token: one that is given, in the request or in a cookie, is
+    /// invalid.
+    fn check_token(&self, call: &Call<'_>, controller: &str, action: &str) -> Result<(), KuzzleError> {
+        let request = call.request;
+        let wants_cookie = request.arguments().cookie_auth.is_some_and(|value| !json::is_falsy(value));
+        if wants_cookie && !self.settings.cookie_authentication {
+            return Err(KuzzleError::new("security.cookie.unsupported", &[]));
+        }
+        let is_exempt =
+            wants_cookie && controller == "auth" && matches!(action, "login" | "logout" | "checkToken");
+        let cookie = if self.settings.cookie_authentication && !is_exempt {
+            call.caller.header("cookie").and_then(auth_token)
+        } else {
+            None
+        };
+        let has_token = request.jwt().is_some_and(|token| !token.is_empty());
+        match (cookie, has_token) {
+            (None, false) => Ok(()),
+            (Some(_), true) => {
+                let reason = "Both token and cookie are present, could not decide which one to use";
+                Err(KuzzleError::new("security.token.verification_error", &[reason]))
+            }
+            _ => Err(KuzzleError::new("security.token.invalid", &[])),
+        }
+    }
+}
+
+/// The token in a header `Cookie`.
+fn auth_token(cookies: &str) -> Option<&str> {
+    let token = cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix("authToken="))?;
+    Some(token.trim_matches('"')).filter(|token| !token.is_empty() && *token != "null")
 }
 
 fn required<'a>(value: Option<&'a str>, name: &str) -> Result<&'a str, KuzzleError> {
@@ -230,6 +283,8 @@ impl Drop for Slot<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::testing::{Event, FIRST_UUID, World, error_id, json, settings, text};
 
@@ -323,6 +378,11 @@ mod tests {
         let response = world.ask(NOW);
         assert_eq!(error_id(&response), "network.entrypoint.shutting_down");
         assert_eq!((response.status, &*response.request_id), (503, "rid"));
+        let caller =
+            Caller { connection: None, uuid: None, protocol: "http", headers: &[], connection_headers: &[] };
+        let request = Request::parse(NOW.as_bytes()).unwrap();
+        let response = world.kernel.execute(&request, &caller, &mut crate::Discard);
+        assert_eq!(error_id(&response), "api.process.shutting_down");
         assert_eq!(world.kernel.running_requests(), 0);
     }
 
@@ -336,6 +396,47 @@ mod tests {
         let response = world.ask(NOW);
         assert_eq!((error_id(&response), response.status), ("api.process.overloaded".to_owned(), 503));
         assert_eq!(world.kernel.running_requests(), 2, "a refused request does not count");
+    }
+
+    fn ask_with(kernel: &Kernel, headers: &[(&str, &str)], rest: &str) -> Value {
+        let document = format!(r#"{{"controller":"server","action":"now"{rest}}}"#);
+        let request = Request::parse(document.as_bytes()).unwrap();
+        let of_connection = [("Cookie".into(), "authToken=of-the-connection".into())];
+        let connection_headers: &[_] = if rest.is_empty() { &of_connection } else { &[] };
+        let caller = Caller { connection: None, uuid: None, protocol: "p", headers, connection_headers };
+        json(&kernel.execute(&request, &caller, &mut crate::Discard))["error"]["id"].take()
+    }
+
+    #[test]
+    fn cookies_hold_tokens_too() {
+        let kernel = World::new().kernel;
+        for (cookie, rest, id) in [
+            ("a=b", r#","x":1"#, None),
+            ("authToken=null; a=b", r#","x":1"#, None),
+            ("a=b; authToken=kauth-x", r#","x":1"#, Some("security.token.invalid")),
+            ("authToken=kauth-x", r#","jwt":"y""#, Some("security.token.verification_error")),
+            ("other=of the request", "", None),
+        ] {
+            let id = id.map_or(Value::Null, Value::from);
+            assert_eq!(ask_with(&kernel, &[("cookie", cookie)], rest), id, "{cookie}");
+        }
+        assert_eq!(ask_with(&kernel, &[], ""), "security.token.invalid", "the connection's counts");
+        let check = r#","controller":"auth","action":"checkToken","cookieAuth":true"#;
+        assert_eq!(ask_with(&kernel, &[("cookie", "authToken=x")], check), Value::Null);
+        let without = World::with(crate::Settings { cookie_authentication: false, ..settings() }).kernel;
+        assert_eq!(ask_with(&without, &[("cookie", "authToken=x")], r#","x":1"#), Value::Null);
+        assert_eq!(ask_with(&without, &[], r#","cookieAuth":true"#), "security.cookie.unsupported");
+    }
+
+    #[test]
+    fn origins_can_be_restricted() {
+        let kernel = World::new().kernel;
+        let ask = |headers: &[(&str, &str)]| ask_with(&kernel, headers, r#","x":1"#);
+        assert_eq!(ask(&[("Origin", "https://evil.example")]), Value::Null, "by default all are allowed");
+        kernel.restrict_origins(Box::new(|origin| origin == "https://good.example"));
+        assert_eq!(ask(&[("Origin", "https://evil.example")]), "api.process.unauthorized_origin");
+        assert_eq!(ask(&[("origin", "https://good.example")]), Value::Null);
+        assert_eq!(ask(&[]), Value::Null, "who says nothing is no browser");
     }
 
     #[test]

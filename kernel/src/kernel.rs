@@ -54,7 +54,11 @@ pub struct Kernel {
     pub(crate) shutting_down: AtomicBool,
     pub(crate) running: AtomicUsize,
     pub(crate) overload: Overload,
+    pub(crate) origins: OnceLock<Allows>,
 }
+
+/// Whether requests of this origin are taken.
+type Allows = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Kernel {
     /// A kernel without connections, rooms and protocols.
@@ -70,6 +74,7 @@ impl Kernel {
             shutting_down: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             overload: Overload::default(),
+            origins: OnceLock::new(),
             settings,
             environment,
         }
@@ -112,6 +117,12 @@ impl Kernel {
     /// Sets who is asked how the protocols are, once. Without it there are no protocols in metrics and health.
     pub fn set_protocol_watch(&self, watch: Box<dyn ProtocolWatch>) {
         let _ = self.watch.set(watch);
+    }
+
+    /// Refuses requests whose header `Origin`, or that of their connection, is not allowed, from now on. Only the first
+    /// call counts. Without it all origins are allowed.
+    pub fn restrict_origins(&self, allows: Box<dyn Fn(&str) -> bool + Send + Sync>) {
+        let _ = self.origins.set(allows);
     }
 
     /// The counts by protocol label. The host counts connections and has frames taken; the kernel counts requests.

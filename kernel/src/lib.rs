@@ -9,7 +9,7 @@
 //!
 //! let kernel = Kernel::new(Settings::default(), Box::new(SystemEnvironment));
 //! let request = Request::parse(br#"{"controller":"server","action":"now"}"#)?;
-//! let caller = Caller { connection: None, uuid: None, protocol: "example", headers: &[] };
+//! let caller = Caller { connection: None, uuid: None, protocol: "example", headers: &[], connection_headers: &[] };
 //! let response = kernel.execute(&request, &caller, &mut kuzzle_kernel::Discard);
 //! assert_eq!(response.status, 200);
 //! # Ok::<(), kuzzle_kernel::InvalidRequest>(())

@@ -36,6 +36,7 @@ pub(crate) struct Arguments<'a> {
     pub(crate) timestamp: Option<&'a RawValue>,
     pub(crate) services: Option<&'a RawValue>,
     pub(crate) strategy: Option<&'a RawValue>,
+    pub(crate) cookie_auth: Option<&'a RawValue>,
     pub(crate) start_time: Option<&'a RawValue>,
     pub(crate) stop_time: Option<&'a RawValue>,
 }
@@ -207,6 +208,7 @@ impl<'a> Members<'a> {
             "timestamp" => &mut self.arguments.timestamp,
             "services" => &mut self.arguments.services,
             "strategy" => &mut self.arguments.strategy,
+            "cookieAuth" => &mut self.arguments.cookie_auth,
             "startTime" => &mut self.arguments.start_time,
             "stopTime" => &mut self.arguments.stop_time,
             _ => return,

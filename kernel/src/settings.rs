@@ -27,6 +27,8 @@ pub struct Settings {
     pub strict_sdk_version: bool,
     /// The result of `server:getConfig`: a JSON object without secrets.
     pub config: String,
+    /// Whether the cookie `authToken` holds a token.
+    pub cookie_authentication: bool,
     /// Whether frames of statistics are taken, and told by the API.
     pub stats_enabled: bool,
     /// How long a frame of statistics is kept, in seconds.
@@ -45,6 +47,7 @@ impl Default for Settings {
             max_request_size: 1024 * 1024,
             strict_sdk_version: true,
             config: "{}".to_owned(),
+            cookie_authentication: true,
             stats_enabled: true,
             stats_ttl: 3_600,
         }

@@ -129,6 +129,7 @@ impl World {
             uuid: connection.map(u128::from).map(Uuid::from_u128),
             protocol: "websocket",
             headers: &[],
+            connection_headers: &[],
         };
         let response = self.kernel.execute(&request, &caller, &mut self.outbound);
         check(&response);

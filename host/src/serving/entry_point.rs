@@ -154,6 +154,7 @@ pub(crate) fn execute(
         uuid: connection.as_ref().map(|connection| connection.uuid),
         protocol: if info.label.is_empty() { connection_label } else { info.label },
         headers: &info.headers,
+        connection_headers: connection.as_ref().map_or(&[], |connection| &connection.headers),
     };
 
     let access = host.access_log().map(|_| Box::new(Record::new(protocol, connection.as_ref(), info)));

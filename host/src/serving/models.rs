@@ -80,7 +80,8 @@ impl Model {
     /// What `execute` does when the kernel has returned.
     fn answer(&self, turn: &mut Turn) {
         let request = Request::parse(br#"{"controller":"server","action":"now","requestId":"r"}"#).unwrap();
-        let caller = Caller { connection: None, uuid: None, protocol: "p", headers: &[] };
+        let caller =
+            Caller { connection: None, uuid: None, protocol: "p", headers: &[], connection_headers: &[] };
         let response = self.protocol.host.kernel.execute(&request, &caller, &mut Discard);
         turn.deliver();
         let answer = Answer { completion: self.probe.completion(), response, join: None, access: None };
@@ -245,7 +246,7 @@ fn gate_lets_nobody_in_before_every_init_has_succeeded() {
 
 fn metrics(host: &Host) -> String {
     let request = Request::parse(br#"{"controller":"server","action":"metrics"}"#).unwrap();
-    let caller = Caller { connection: None, uuid: None, protocol: "", headers: &[] };
+    let caller = Caller { connection: None, uuid: None, protocol: "", headers: &[], connection_headers: &[] };
     let answer = host.kernel.execute(&request, &caller, &mut Discard);
     String::from_utf8(answer.content.as_bytes().to_vec()).unwrap()
 }

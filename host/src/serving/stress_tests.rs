@@ -717,7 +717,8 @@ impl World {
         let request =
             json!({ "controller": "realtime", "action": "count", "body": { "roomId": room } }).to_string();
         let request = Request::parse(request.as_bytes()).unwrap();
-        let caller = Caller { connection: None, uuid: None, protocol: "test", headers: &[] };
+        let caller =
+            Caller { connection: None, uuid: None, protocol: "test", headers: &[], connection_headers: &[] };
         let response = self.host.kernel.execute(&request, &caller, &mut Discard);
         let answer: Value = serde_json::from_slice(response.content.as_bytes()).unwrap();
         answer["result"]["count"].as_u64().unwrap()

@@ -163,7 +163,7 @@ fn messages_find_their_rooms_while_others_come_and_go() {
     let ask = |connection: Option<u64>, document: &str, outbound: &mut dyn Outbound| {
         let request = Request::parse(document.as_bytes()).unwrap();
         let connection = connection.map(ConnectionId);
-        let caller = Caller { connection, uuid: None, protocol: "p", headers: &[] };
+        let caller = Caller { connection, uuid: None, protocol: "p", headers: &[], connection_headers: &[] };
         assert_eq!(kernel.execute(&request, &caller, outbound).status, 200, "{document}");
     };
     thread::scope(|scope| {

@@ -461,7 +461,8 @@ fn the_server_says_who_the_author_is() {
         let document =
             format!(r#"{{"controller":"realtime","action":"publish",{PLACE},"body":{body},"_id":null}}"#);
         let request = Request::parse(document.as_bytes()).unwrap();
-        let caller = Caller { connection: None, uuid: None, protocol: "p", headers: &[] };
+        let caller =
+            Caller { connection: None, uuid: None, protocol: "p", headers: &[], connection_headers: &[] };
         let mut payloads = Payloads(Vec::new());
         world.kernel.execute(&request, &caller, &mut payloads);
         let expected = format!(r#""result":{{"_source":{source}}},"node""#);
@@ -503,7 +504,13 @@ fn a_subscription_of_a_connection_that_has_just_gone_is_dropped() {
     let world = World::with_connections(1);
     let kernel = &world.kernel;
     let request = Request::parse(b"{}").unwrap();
-    let caller = Caller { connection: Some(ConnectionId(1)), uuid: None, protocol: "p", headers: &[] };
+    let caller = Caller {
+        connection: Some(ConnectionId(1)),
+        uuid: None,
+        protocol: "p",
+        headers: &[],
+        connection_headers: &[],
+    };
     let call = crate::funnel::Call { kernel, request: &request, caller: &caller, request_id: "r", now_ms: 0 };
     kernel.remove_connection(ConnectionId(1), &mut Discard);
     let filter = Filter::everything();
@@ -520,7 +527,13 @@ fn threads_leave_no_rooms_behind() {
     let (start, failures) = (Barrier::new(THREADS as usize), AtomicUsize::new(0));
     let ask = |connection: ConnectionId, document: &str| {
         let request = Request::parse(document.as_bytes()).unwrap();
-        let caller = Caller { connection: Some(connection), uuid: None, protocol: "p", headers: &[] };
+        let caller = Caller {
+            connection: Some(connection),
+            uuid: None,
+            protocol: "p",
+            headers: &[],
+            connection_headers: &[],
+        };
         let response = kernel.execute(&request, &caller, &mut Discard);
         if response.status != 200 && error_id(&response) != "core.realtime.not_subscribed" {
             failures.fetch_add(1, Ordering::Relaxed);

@@ -26,7 +26,8 @@ type Answered = Result<OwnedResponse, Error>;
 pub(super) struct Exchange {
     shared: Arc<Shared>,
     socket: Arc<Socket>,
-    connection: ConnectionId,
+    /// `None`: the request is answered without the API, and so without a connection.
+    connection: Option<ConnectionId>,
     parts: Parts,
     asked: Asked,
 }
@@ -43,11 +44,21 @@ enum Routed {
     Execute { document: Vec<u8>, request_id: String },
 }
 
+/// Whether the API has no part in the answer.
+pub(super) fn is_answered_here(method: &Method, path: &str) -> bool {
+    match *method {
+        Method::OPTIONS => true,
+        Method::HEAD => path == "/",
+        Method::GET => path == "/_healthcheck" || path == "/_ready",
+        _ => false,
+    }
+}
+
 impl Exchange {
     pub(super) fn new(
         shared: Arc<Shared>,
         socket: Arc<Socket>,
-        connection: ConnectionId,
+        connection: Option<ConnectionId>,
         parts: Parts,
     ) -> Self {
         let compression = shared.config.http.as_ref().is_some_and(|http| http.allow_compression);
@@ -118,8 +129,7 @@ impl Exchange {
             Method::HEAD if path == "/" => return own(200, json!({})),
             Method::GET if path == "/_healthcheck" => return own(200, Value::Null),
             Method::GET if path == "/_ready" => {
-                let ready = !self.shared.entry_point.is_shutting_down();
-                return own(if ready { 200 } else { 503 }, Value::Null);
+                return own(if self.is_ready() { 200 } else { 503 }, Value::Null);
             }
             _ if !router::Router::knows(method) => {
                 return failed(ApiError::new(context, "network.http.unsupported_verb", &[method.as_str()]));
@@ -159,11 +169,21 @@ impl Exchange {
     /// The request as the API is told of it, but for its headers.
     fn request<'a>(&'a self, document: &'a [u8]) -> ApiRequest<'a> {
         let target = self.parts.uri.path_and_query().map_or("*", |target| target.as_str());
-        ApiRequest::new(document)
-            .label(LABEL)
-            .connection(self.connection)
-            .method(self.parts.method.as_str())
-            .url(target)
+        let request = ApiRequest::new(document).label(LABEL).method(self.parts.method.as_str()).url(target);
+        match self.connection {
+            Some(connection) => request.connection(connection),
+            None => request,
+        }
+    }
+
+    /// Whether the server takes requests, and all its protocols serve: it answers so at once.
+    fn is_ready(&self) -> bool {
+        let (sender, mut receiver) = oneshot::channel();
+        let request = ApiRequest::new(br#"{"controller":"server","action":"healthCheck"}"#);
+        self.shared.entry_point.execute(request, move |answer| {
+            let _ = sender.send(answer.is_ok_and(|answer| answer.status() == 200));
+        });
+        !self.shared.entry_point.is_shutting_down() && receiver.try_recv() == Ok(true)
     }
 
     fn execute(&self, document: &[u8]) -> oneshot::Receiver<Answered> {

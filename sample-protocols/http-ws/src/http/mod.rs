@@ -95,10 +95,15 @@ fn begin(
         return Err(demand_upgrade(reply::bare(error, has_origin)));
     }
     let (parts, body) = request.into_parts();
-    let connection = socket.declare(shared, &parts.headers).map_err(|error| {
-        let is_limit = error.status() == Status::Limit;
-        refuse(if is_limit { "api.process.overloaded" } else { "api.process.shutting_down" }, &[])
-    })?;
+    let connection = if exchange::is_answered_here(&parts.method, parts.uri.path()) {
+        None
+    } else {
+        let declared = socket.declare(shared, &parts.headers).map_err(|error| {
+            let is_limit = error.status() == Status::Limit;
+            refuse(if is_limit { "api.process.overloaded" } else { "api.process.shutting_down" }, &[])
+        });
+        Some(declared?)
+    };
     let exchange = Exchange::new(Arc::clone(shared), Arc::clone(socket), connection, parts);
     // What follows a refusal is a body that nobody will read.
     exchange.check().map_err(|error| reply::and_close(exchange.bare(error)))?;

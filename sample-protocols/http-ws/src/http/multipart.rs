@@ -23,7 +23,9 @@ pub(crate) fn parse(
     max_file: usize,
 ) -> Result<Map<String, Value>, FileTooLarge> {
     let mut fields = Map::new();
-    let Some(boundary) = parameter(content_type, "boundary").filter(|boundary| !boundary.is_empty()) else {
+    // A longer one is none (RFC 2046, 5.1.1), and would take time to look for.
+    let is_boundary = |boundary: &String| (1..=70).contains(&boundary.len());
+    let Some(boundary) = parameter(content_type, "boundary").filter(is_boundary) else {
         return Ok(fields);
     };
     let delimiter = [b"\r\n--", boundary.as_bytes()].concat();

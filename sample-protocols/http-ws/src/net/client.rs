@@ -19,6 +19,8 @@ use crate::{Shared, http, websocket};
 
 /// How long what a client still sends is read after the last answer, so that the answer reaches it.
 const LINGER: Duration = Duration::from_secs(1);
+/// The same when the server ends.
+const LAST_LINGER: Duration = Duration::from_millis(100);
 /// At most so many bytes.
 const LINGER_BYTES: usize = 16 << 20;
 
@@ -89,12 +91,12 @@ async fn serve_http(shared: Arc<Shared>, stream: TcpStream, listed: Listed) {
             shared.clients.remove(&opened.client);
             drop(connection);
         }
-        None => linger(&mut stream).await,
+        None => linger(&mut stream, if shared.sockets.are_stopping() { LAST_LINGER } else { LINGER }).await,
     }
 }
 
 /// Closes a socket so that the last answer reaches the client, whatever it is still sending (RFC 9112, 9.6).
-async fn linger(stream: &mut TcpStream) {
+async fn linger(stream: &mut TcpStream, limit: Duration) {
     let rest = async {
         if stream.shutdown().await.is_err() {
             return;
@@ -107,5 +109,5 @@ async fn linger(stream: &mut TcpStream) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER, rest).await;
+    let _ = tokio::time::timeout(limit, rest).await;
 }

@@ -121,12 +121,13 @@ async fn watch(shared: Arc<Shared>) {
         ticks.tick().await;
         shared.clock.advance();
         let now = shared.clock.now();
-        if now.saturating_sub(swept) < every {
+        let is_stopping = shared.sockets.are_stopping();
+        if now.saturating_sub(swept) < every && !is_stopping {
             continue;
         }
         swept = now;
         if let Some(websocket) = &websocket {
-            websocket::sweep(&shared.clients, websocket, &shared.clock);
+            websocket::sweep(&shared.clients, websocket, &shared.clock, is_stopping);
         }
         shared.sockets.sweep(now, options);
     }

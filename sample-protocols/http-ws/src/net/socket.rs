@@ -84,6 +84,13 @@ impl Socket {
         }
     }
 
+    /// Ends it soon: after the answer that is due, if there is one, else at once.
+    pub(super) fn stop(&self) {
+        let is_answering =
+            self.head.load(Ordering::Relaxed) == 0 || self.stalled.load(Ordering::Relaxed) != 0;
+        self.end(if is_answering { FINISH } else { ABORT });
+    }
+
     /// The WebSocket that it has become.
     pub(super) fn take_opened(&self) -> Option<(Connection, Opened)> {
         self.opened.lock().take()

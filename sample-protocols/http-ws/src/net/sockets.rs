@@ -44,11 +44,16 @@ impl Sockets {
         }
     }
 
+    /// Whether all sockets are to end.
+    pub(crate) fn are_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
     /// Ends those that speak HTTP, also those that come from now on, after the answers that are due.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         let http: Vec<_> = self.http.lock().values().cloned().collect();
-        http.iter().for_each(|socket| socket.end(FINISH));
+        http.iter().for_each(|socket| socket.stop());
     }
 
     /// Ends those that take too long.
@@ -103,8 +108,8 @@ impl Listed {
         let socket = Arc::new(Socket::new(peer, shared.clock.now()));
         let number = sockets.next.fetch_add(1, Ordering::Relaxed);
         sockets.http.lock().insert(number, Arc::clone(&socket));
-        if sockets.stopping.load(Ordering::SeqCst) {
-            socket.end(FINISH);
+        if sockets.are_stopping() {
+            socket.stop();
         }
         Self { socket, number, counted: Counted::new(shared) }
     }

@@ -25,6 +25,8 @@ use crate::config::WebSocket;
 pub(crate) const TOO_SLOW: &str = "too much backpressure: client is too slow";
 /// How long a client may take to answer a close frame, in milliseconds.
 const CLOSING: u64 = 2_000;
+/// The same when the server ends.
+const LAST_CLOSING: u64 = 300;
 
 /// Sends `payload` to all who listen to one of the channels, framed once for each of these.
 pub(crate) fn broadcast(shared: &Shared, channels: Channels<'_>, payload: &Payload<'_>) {
@@ -72,7 +74,7 @@ pub(crate) fn disconnect(shared: &Shared, id: ConnectionId, reason: DisconnectRe
 }
 
 /// Ends the clients that were silent, or took nothing, for too long. To be called now and then.
-pub(crate) fn sweep(clients: &Clients, options: &WebSocket, clock: &Clock) {
+pub(crate) fn sweep(clients: &Clients, options: &WebSocket, clock: &Clock, is_stopping: bool) {
     let now = clock.now();
     for client in clients.all() {
         let stalled = client.outbox.stalled_since();
@@ -81,7 +83,11 @@ pub(crate) fn sweep(clients: &Clients, options: &WebSocket, clock: &Clock) {
             Some(outbox::Ending::Close) => {
                 // What is on its way out has the usual time, counted anew.
                 let since = client.closing_since(now).max(stalled.unwrap_or(0));
-                let limit = if stalled.is_some() { options.slow_timeout } else { CLOSING };
+                let limit = match stalled {
+                    Some(_) => options.slow_timeout,
+                    None if is_stopping => LAST_CLOSING,
+                    None => CLOSING,
+                };
                 if now.saturating_sub(since) > limit {
                     client.outbox.abort();
                 }

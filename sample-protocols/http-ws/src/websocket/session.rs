@@ -57,7 +57,9 @@ fn is_ping(message: &[u8]) -> bool {
     message.len() <= 64
         && message.windows(3).any(|window| window == b"\"p\"")
         && serde_json::from_slice::<Value>(message).is_ok_and(|value| {
-            value.as_object().is_some_and(|object| object.len() == 1 && object["p"].as_f64() == Some(1.0))
+            value.as_object().is_some_and(|object| {
+                object.len() == 1 && object.get("p").and_then(Value::as_f64) == Some(1.0)
+            })
         })
 }
 
