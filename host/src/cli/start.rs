@@ -106,6 +106,10 @@ async fn serve(
     let settings = settings(&config);
     let max_request_size = settings.max_request_size;
     let host = Host::new(Kernel::new(settings, Box::new(SystemEnvironment)), max_request_size);
+    let origins = config.origins().clone();
+    if !matches!(origins, config::Origins::All) {
+        host.kernel.restrict_origins(Box::new(move |origin| origins.allow(origin)));
+    }
     systemd::begin(host);
     let timeout = config.shutdown_timeout();
     if let Some(access_log) = access_log {
@@ -212,6 +216,7 @@ fn settings(config: &Config) -> Settings {
         subscription_conditions_count: size(limits.subscription_conditions_count),
         max_request_size: size(config.max_request_size()),
         config: config.masked().to_string(),
+        cookie_authentication: config.cookie_authentication(),
         stats_enabled: config.stats().enabled,
         stats_ttl: config.stats().ttl.as_secs(),
         ..Settings::default()

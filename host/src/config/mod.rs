@@ -10,6 +10,7 @@ mod file;
 mod keys;
 mod layers;
 mod logs;
+mod origins;
 pub(crate) mod secrets;
 mod sources;
 mod typed;
@@ -24,6 +25,7 @@ use crate::diagnostics::{Diagnostic, Id};
 use layers::Layer;
 pub use layers::Origin;
 pub use logs::{AccessLogFormat, AccessLogOutput, AccessLogs, AppLogs};
+pub use origins::Origins;
 pub use sources::Sources;
 use typed::Checker;
 
@@ -69,6 +71,8 @@ pub struct Config {
     trust_roots: Vec<PathBuf>,
     stats: Stats,
     access_logs: AccessLogs,
+    origins: Origins,
+    cookie_authentication: bool,
     app_logs: AppLogs,
     layers: Arc<[Layer]>,
 }
@@ -109,6 +113,16 @@ impl Config {
     /// `server.maxRequestSize`, in bytes.
     pub fn max_request_size(&self) -> u64 {
         self.max_request_size
+    }
+
+    /// The origins that browsers may send requests from.
+    pub fn origins(&self) -> &Origins {
+        &self.origins
+    }
+
+    /// Whether the cookie `authToken` counts: `http.cookieAuthentication`.
+    pub fn cookie_authentication(&self) -> bool {
+        self.cookie_authentication
     }
 
     /// The section `stats`.
@@ -296,7 +310,11 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
     let (access_logs, app_logs) = (logs::access_logs(&mut checker, home), logs::app_logs(&mut checker));
     let seconds = |key: &str| Duration::from_secs(checker.integer(key));
     let milliseconds = |key: &str| Duration::from_millis(checker.integer(key));
+    let (origins, wrong_origins) =
+        Origins::read(&root, &layers, checker.boolean("http.accessControlAllowOriginUseRegExp"));
     let config = Config {
+        origins,
+        cookie_authentication: checker.boolean("http.cookieAuthentication"),
         host: checker.text("server.host"),
         port: u16::try_from(checker.integer("server.port")).expect("its range was checked"),
         init_timeout: milliseconds("services.common.defaultInitTimeout"),
@@ -324,7 +342,8 @@ fn resolve(layers: Vec<Layer>, home: &Path) -> (Config, Vec<Diagnostic>) {
         root: Value::Null,
         layers: Arc::from([]),
     };
-    let diagnostics = checker.finish();
+    let mut diagnostics = checker.finish();
+    diagnostics.extend(wrong_origins);
     (Config { root, layers: layers.into(), ..config }, diagnostics)
 }
 

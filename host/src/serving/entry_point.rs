@@ -157,7 +157,9 @@ pub(crate) fn execute(
         connection_headers: connection.as_ref().map_or(&[], |connection| &connection.headers),
     };
 
-    let access = host.access_log().map(|_| Box::new(Record::new(protocol, connection.as_ref(), info)));
+    // What a protocol asks for itself in its init is no client's request.
+    let is_logged = host.access_log().is_some() && host.gate_is_open();
+    let access = is_logged.then(|| Box::new(Record::new(protocol, connection.as_ref(), info)));
     let mut turn = Turn::inside(protocol);
     let response = if info.document.len() > host.max_request_size {
         host.kernel.oversized(None)

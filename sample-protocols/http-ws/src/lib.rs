@@ -59,6 +59,7 @@ impl Protocol for HttpWs {
         let config = Config::new(sections, entry_point.config())?;
         let compression = config.http.as_ref().is_some_and(|http| http.allow_compression);
         let router = http::router::from_api(&entry_point)?;
+        let style = Style::from_config(&entry_point, compression)?;
         let host = context.option_string("/host")?.unwrap_or("127.0.0.1");
         let port = context.option_i64("/port")?.unwrap_or(7512);
         let runtime = listener::runtime(&entry_point)?;
@@ -73,7 +74,7 @@ impl Protocol for HttpWs {
             clock: Clock::new(),
             clients: Clients::new(),
             router,
-            style: Style::new(context.node_id(), compression),
+            style,
             sockets: Sockets::default(),
             acceptor: Mutex::default(),
         };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use hyper::Method;
+use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, header};
 use kuzzle_protocol_abi::{ConnectionId, Context, Error, OwnedResponse, Request as ApiRequest, Status};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -44,6 +45,20 @@ enum Routed {
     Execute { document: Vec<u8>, request_id: String },
 }
 
+/// The origin of a request, if it is allowed: the host decides.
+pub(super) fn allowed_origin<'h>(shared: &Shared, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    if !shared.style.restricts_origins {
+        return Some(origin);
+    }
+    let (sender, mut receiver) = oneshot::channel();
+    let request = ApiRequest::new(br#"{"controller":"server","action":"now"}"#);
+    shared.entry_point.execute(request.header("origin", origin.to_str().ok()?), move |answer| {
+        let _ = sender.send(answer.is_ok_and(|answer| answer.status() != 401));
+    });
+    (receiver.try_recv() == Ok(true)).then_some(origin)
+}
+
 /// Whether the API has no part in the answer.
 pub(super) fn is_answered_here(method: &Method, path: &str) -> bool {
     match *method {
@@ -65,7 +80,7 @@ impl Exchange {
         let accepted = body::joined(&parts.headers, header::ACCEPT_ENCODING).filter(|_| compression);
         let is_pretty = |pair: &str| pair == "pretty" || pair.starts_with("pretty=");
         let asked = Asked {
-            origin: parts.headers.get(header::ORIGIN).cloned(),
+            origin: allowed_origin(&shared, &parts.headers).cloned(),
             coding: accepted.map_or(Coding::Identity, |accepted| coding::negotiate(&accepted)),
             pretty: parts.uri.query().is_some_and(|query| query.split('&').any(is_pretty)),
         };
@@ -92,7 +107,7 @@ impl Exchange {
     /// An error before routing.
     pub(super) fn bare(&self, error: ApiError) -> Reply {
         let status = error.status;
-        let reply = reply::bare(error, self.asked.origin.is_some());
+        let reply = self.shared.style.bare(error, self.asked.origin.as_ref());
         self.log(status, &reply);
         reply
     }

@@ -77,10 +77,10 @@ fn begin(
     socket: &Arc<Socket>,
     request: Request<Incoming>,
 ) -> Result<(Exchange, Incoming), Reply> {
-    let has_origin = request.headers().contains_key(header::ORIGIN);
+    let origin = exchange::allowed_origin(shared, request.headers()).cloned();
     let context = shared.context();
     let refuse = |id: &str, props: &[&str]| {
-        reply::and_close(reply::bare(ApiError::new(context, id, props), has_origin))
+        reply::and_close(shared.style.bare(ApiError::new(context, id, props), origin.as_ref()))
     };
     if request.version() == Version::HTTP_11 {
         if !has_host(request.headers()) {
@@ -92,7 +92,7 @@ fn begin(
     }
     if shared.config.http.is_none() {
         let error = ApiError::uncatalogued(426, "This server takes only WebSocket connections.");
-        return Err(demand_upgrade(reply::bare(error, has_origin)));
+        return Err(demand_upgrade(shared.style.bare(error, origin.as_ref())));
     }
     let (parts, body) = request.into_parts();
     let connection = if exchange::is_answered_here(&parts.method, parts.uri.path()) {
@@ -150,7 +150,8 @@ fn upgrade(shared: &Shared, socket: &Socket, request: &Request<Incoming>) -> Rep
         let mut error = ApiError::new(shared.context(), "network.websocket.unexpected_error", &[message]);
         error.status = status;
         error.object.insert("status".to_owned(), status.into());
-        reply::and_close(reply::bare(error, request.headers().contains_key(header::ORIGIN)))
+        let origin = exchange::allowed_origin(shared, request.headers());
+        reply::and_close(shared.style.bare(error, origin))
     };
     let Some(options) = &shared.config.websocket else {
         return refuse(403, "WebSocket is switched off on this server");

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
+use kuzzle_protocol_abi::{EntryPoint, Error};
 use serde_json::Value;
 
 use super::coding::{self, Coding};
+use super::router;
 use crate::errors::ApiError;
 
 /// An answer on its way out.
@@ -15,11 +17,9 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 const X_KUZZLE_NODE: HeaderName = HeaderName::from_static("x-kuzzle-node");
 const X_KUZZLE_REQUEST_ID: HeaderName = HeaderName::from_static("x-kuzzle-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
-    "Content-Type, Access-Control-Allow-Headers, Authorization, X-Requested-With, Content-Encoding, Content-Length, \
-     X-Kuzzle-Volatile",
-);
-const ALLOW_METHODS: HeaderValue = HeaderValue::from_static("GET,POST,PUT,PATCH,DELETE,OPTIONS,HEAD");
+const ALLOW_HEADERS: &str = "Content-Type, Access-Control-Allow-Headers, Authorization, X-Requested-With, \
+                             Content-Encoding, Content-Length, X-Kuzzle-Volatile";
+const ALLOW_METHODS: &str = "GET,POST,PUT,PATCH,DELETE,OPTIONS,HEAD";
 
 /// What the answer takes from its request.
 #[derive(Debug)]
@@ -33,24 +33,88 @@ pub(crate) struct Asked {
 #[derive(Debug)]
 pub(crate) struct Style {
     common: HeaderMap,
+    /// Not every origin is allowed.
+    pub(crate) restricts_origins: bool,
+}
+
+/// What `server:getConfig` answers of the section `http`.
+#[derive(Default, serde::Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Options {
+    access_control_allow_origin: Value,
+    access_control_allow_methods: Option<String>,
+    access_control_allow_headers: Option<String>,
+    cookie_authentication: Option<bool>,
+}
+
+impl Options {
+    /// Those of an answer to `server:getConfig`.
+    fn read(answer: &[u8]) -> Self {
+        let http = serde_json::from_slice::<Value>(answer).map(|mut answer| answer["result"]["http"].take());
+        http.and_then(serde_json::from_value).unwrap_or_default()
+    }
+
+    fn restricts_origins(&self) -> bool {
+        let is_all = |origin: &str| origin.split(',').any(|origin| origin.trim() == "*");
+        match &self.access_control_allow_origin {
+            Value::String(origins) => !is_all(origins),
+            Value::Array(origins) => !origins.iter().any(|origin| origin.as_str().is_some_and(is_all)),
+            _ => false,
+        }
+    }
 }
 
 impl Style {
-    pub(crate) fn new(node: &str, compression: bool) -> Self {
+    /// In the host's own style.
+    ///
+    /// # Errors
+    /// The host does not tell its configuration.
+    pub(crate) fn from_config(entry_point: &EntryPoint, compression: bool) -> Result<Self, Error> {
+        let options = Options::read(&router::ask(entry_point, "getConfig")?);
+        Ok(Self::new(entry_point.context().node_id(), compression, &options))
+    }
+
+    fn new(node: &str, compression: bool, options: &Options) -> Self {
+        let text = |given: &Option<String>, default: &'static str| {
+            let given = given.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
+            given.unwrap_or(HeaderValue::from_static(default))
+        };
         let mut common = HeaderMap::with_capacity(16);
         if let Ok(node) = HeaderValue::from_str(node) {
             common.insert(X_KUZZLE_NODE, node);
         }
         let codings = if compression { "gzip,deflate,identity" } else { "identity" };
         common.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(codings));
-        common.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
-        common.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
-        common.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        let (headers, methods) =
+            (&options.access_control_allow_headers, &options.access_control_allow_methods);
+        common.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, text(headers, ALLOW_HEADERS));
+        common.insert(header::ACCESS_CONTROL_ALLOW_METHODS, text(methods, ALLOW_METHODS));
+        if options.cookie_authentication != Some(false) {
+            common.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
         // These have their place already, so that a clone need not grow.
         common.insert(header::CONTENT_TYPE, JSON);
         common.insert(header::CONTENT_ENCODING, HeaderValue::from_static("identity"));
         common.insert(X_KUZZLE_REQUEST_ID, HeaderValue::from_static(""));
-        Self { common }
+        Self { common, restricts_origins: options.restricts_origins() }
+    }
+
+    /// An error before routing: the bare object, without Kuzzle's own headers.
+    pub(crate) fn bare(&self, error: ApiError, origin: Option<&HeaderValue>) -> Reply {
+        let status = error.status;
+        let mut headers = HeaderMap::with_capacity(6);
+        for name in [header::ACCESS_CONTROL_ALLOW_HEADERS, header::ACCESS_CONTROL_ALLOW_METHODS] {
+            if let Some(value) = self.common.get(&name) {
+                headers.insert(name, value.clone());
+            }
+        }
+        headers.insert(header::CONTENT_TYPE, JSON);
+        if let Some(origin) = origin {
+            let all = HeaderValue::from_static("*");
+            let allowed = if self.restricts_origins { origin.clone() } else { all };
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        }
+        build(status, headers, error.into_bare().to_string().into())
     }
 
     /// An answer of the API. `headers`: those that the action has set.
@@ -99,19 +163,6 @@ impl Style {
         }
         build(status, all, body)
     }
-}
-
-/// An error before routing: the bare object, without Kuzzle's own headers.
-pub(crate) fn bare(error: ApiError, has_origin: bool) -> Reply {
-    let status = error.status;
-    let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS);
-    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOW_METHODS);
-    headers.insert(header::CONTENT_TYPE, JSON);
-    if has_origin {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    }
-    build(status, headers, error.into_bare().to_string().into())
 }
 
 /// Ends the connection after this answer.

@@ -73,14 +73,22 @@ struct PublicApi {
 /// # Errors
 /// The host answers something else.
 pub(crate) fn from_api(entry_point: &EntryPoint) -> Result<Router, Error> {
+    let answer = ask(entry_point, "publicApi")?;
+    let failed = |problem| Error::failed(format!("cannot build the HTTP routes: server:publicApi {problem}"));
+    Router::parse(&answer).map_err(failed)
+}
+
+/// Asks the host something about itself: an action of the controller `server`.
+///
+/// # Errors
+/// The host does not answer.
+pub(super) fn ask(entry_point: &EntryPoint, action: &str) -> Result<Vec<u8>, Error> {
     let (sender, receiver) = mpsc::channel();
-    let request = Request::new(br#"{"controller":"server","action":"publicApi"}"#);
-    entry_point.execute(request, move |answer| {
+    let document = format!(r#"{{"controller":"server","action":"{action}"}}"#);
+    entry_point.execute(Request::new(document.as_bytes()), move |answer| {
         let _ = sender.send(answer.map(|answer| answer.content().to_vec()));
     });
-    let what = "cannot build the HTTP routes: server:publicApi";
-    let answer = receiver.recv().map_err(|_| Error::failed(format!("{what} was not answered")))??;
-    Router::parse(&answer).map_err(|problem| Error::failed(format!("{what} {problem}")))
+    receiver.recv().map_err(|_| Error::failed(format!("server:{action} was not answered")))?
 }
 
 impl Router {

@@ -91,6 +91,8 @@ mod tests {
             (br#"{"p":2}"#, Action::Execute),
             (br#"{"p":"1"}"#, Action::Execute),
             (br#"["p"]"#, Action::Execute),
+            (br#"{"x":"p"}"#, Action::Execute),
+            (br#"{"q":{"p":1}}"#, Action::Execute),
             (b"{\"p\"", Action::Execute),
             (b"", Action::Ignore),
         ] {
