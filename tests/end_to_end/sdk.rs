@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use kuzzle_tests::{Host, Installation, Node, has};
+use kuzzle_tests::{Client, Host, Installation, LineClient, MqttClient, Node, UdpClient, cc, has};
 use serde_json::{Value, json};
 
 /// Runs a script of `tests/sdk` against a host with `http-ws`.
@@ -43,6 +43,42 @@ scripts! {
     nodes_own_websocket_is_served: "native.js" true [] {};
     the_package_ws_is_served: "ws.js" false ["false"] {};
     the_package_ws_is_served_with_compression: "ws.js" false ["true"] { "websocket": { "compression": true } };
+}
+
+#[test]
+fn the_sdk_and_devices_of_other_protocols_hear_each_other() {
+    let test = "the_sdk_and_devices_of_other_protocols_hear_each_other";
+    let (Some(node), Some(compiler)) = (Node::new(test), cc(test)) else { return };
+    let installation = Installation::new();
+    installation.http_ws().mqtt().udp().line(&compiler);
+    let mut host = Host::start(&installation);
+    let mut mqtt = MqttClient::connect_5(host.address("mqtt"), "device");
+    let mut udp = UdpClient::connect(host.address("udp"));
+    let mut line = LineClient::connect(host.address("line"));
+    let dashboards = json!({ "index": "i", "collection": "dashboards" });
+    mqtt.listen_to("i", "dashboards");
+    udp.subscribe_with(&dashboards);
+    line.subscribe_with(&dashboards);
+    let address = host.address("http-ws");
+    let dashboard = std::thread::spawn(move || node.run("devices.js", false, address, &[]));
+    let devices: [(&mut dyn Client, &str); 3] = [(&mut mqtt, "mqtt"), (&mut udp, "udp"), (&mut line, "line")];
+    for (device, name) in devices {
+        let told = device.receive();
+        assert_eq!(
+            (&told["protocol"], &told["result"]["_source"]["text"]),
+            (&json!("websocket"), &json!("here I am"))
+        );
+        device.send(&json!({
+            "controller": "realtime", "action": "publish", "index": "i", "collection": "devices",
+            "body": { "text": format!("from {name}") },
+        }));
+        assert_eq!(device.receive()["status"], 200, "{name}");
+    }
+    for device in [&mut mqtt as &mut dyn Client, &mut udp, &mut line] {
+        assert_eq!(device.receive()["result"]["_source"]["text"], "thank you");
+    }
+    dashboard.join().unwrap();
+    host.terminate().is_clean();
 }
 
 /// curl against a host; its standard output.
