@@ -56,9 +56,12 @@
 //! # Features
 //! - `abi_stable` (default): describe this ABI's types to the host, see [`tripwire`].
 //! - `tokio`: a ready multi-thread runtime, `EntryPoint::spawn` and `EntryPoint::execute_async`.
+//! - `testing`: a host for unit tests, in the test's own process.
 
 pub mod raw;
 mod sdk;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tripwire;
 
 pub use bytes;

@@ -208,6 +208,12 @@ unsafe extern "C" fn release_error(error: *mut kuzzle_error) {
     });
 }
 
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::of(status)
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::failed(error.to_string())

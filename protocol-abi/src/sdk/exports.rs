@@ -93,7 +93,7 @@ struct Instance<P> {
     entry_point: EntryPoint,
 }
 
-unsafe fn init<P: Protocol>(
+pub(crate) unsafe fn init<P: Protocol>(
     identity: Identity,
     entry_point: *const kuzzle_entry_point,
     context: *const kuzzle_context,

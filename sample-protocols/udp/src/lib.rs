@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,8 @@ impl Default for Config {
 
 struct Udp {
     entry_point: EntryPoint,
-    socket: UdpSocket,
+    /// Closed by `shutdown`, although this struct stays.
+    socket: RwLock<Option<Arc<UdpSocket>>>,
     idle_timeout: Duration,
     max_clients: usize,
     clients: Mutex<Clients>,
@@ -57,13 +58,18 @@ impl Udp {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn socket(&self) -> Option<Arc<UdpSocket>> {
+        self.socket.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The server thread. One thread: datagrams are executed in the order in which they come.
     fn serve(self: &Arc<Self>) {
+        let Some(socket) = self.socket() else { return };
         let mut buffer = vec![0; DATAGRAM + 1];
         let sweep_every = (self.idle_timeout / 4).clamp(Duration::from_millis(1), Duration::from_secs(1));
         let mut swept = Instant::now();
         while !self.stopping.load(Ordering::Acquire) {
-            match self.socket.recv_from(&mut buffer) {
+            match socket.recv_from(&mut buffer) {
                 Ok((len, from)) => self.request(from, &buffer[..len], true),
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => (),
@@ -158,7 +164,8 @@ impl Udp {
     }
 
     fn send(&self, to: SocketAddr, document: &[u8]) {
-        if let Err(error) = self.socket.send_to(document, to) {
+        let Some(socket) = self.socket() else { return };
+        if let Err(error) = socket.send_to(document, to) {
             tracing::debug!(%to, %error, "a datagram is lost");
         }
     }
@@ -195,7 +202,7 @@ impl Protocol for Udp {
         entry_point.report_listener("udp", &socket.local_addr()?.to_string())?;
         Ok(Self {
             entry_point,
-            socket,
+            socket: RwLock::new(Some(Arc::new(socket))),
             idle_timeout: Duration::from_millis(config.idle_timeout.max(1)),
             max_clients: config.max_clients,
             clients: Mutex::default(),
@@ -250,7 +257,11 @@ impl Protocol for Udp {
         if let Some(Err(mpsc::RecvTimeoutError::Timeout)) = ended.map(|ended| ended.recv_timeout(deadline)) {
             tracing::warn!("the server thread did not end in time");
         }
+        self.socket.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 kuzzle_protocol_abi::export_protocol!(Udp);
+
+#[cfg(test)]
+mod tests;
