@@ -4,6 +4,8 @@
 
 pub mod cli;
 pub mod config;
+#[cfg(unix)]
+pub mod conformance;
 pub mod diagnostics;
 pub mod installation;
 pub mod loading;

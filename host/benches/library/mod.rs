@@ -94,6 +94,7 @@ pub fn serve<const N: usize>(names: [&str; N]) -> (&'static Host, [&'static Libr
         leave_channel: channel,
         disconnect,
         shutdown: None,
+        get_extension: None,
     };
     let host = Host::new(kernel(), 1 << 20);
     let describe = |name: &str| Description {

@@ -5,6 +5,8 @@
 pub mod check;
 pub mod completions;
 pub mod config;
+#[cfg(unix)]
+pub mod conformance;
 pub mod disable;
 pub mod enable;
 pub mod inspect;
@@ -106,6 +108,13 @@ enum Command {
     Pack(PackOptions),
     /// Print the configuration, all sources merged, without secrets
     Config(ConfigOptions),
+    /// Prove that a protocol keeps the rules of the ABI: run it, in child processes, against a fake host
+    #[cfg(unix)]
+    Conformance(ConformanceOptions),
+    /// One scene of `conformance`, in the child
+    #[cfg(unix)]
+    #[command(hide = true)]
+    ConformanceScene(ConformanceSceneOptions),
     /// Print the completions for a shell
     #[command(hide = true)]
     Completions(CompletionsOptions),
@@ -248,6 +257,39 @@ pub struct ConfigOptions {
     pub format: Format,
 }
 
+/// Options of `conformance`.
+#[cfg(unix)]
+#[derive(Args, Clone, Debug)]
+pub struct ConformanceOptions {
+    /// The protocol's folder
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Run these tests only
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Repeat the random calls of the run that had this seed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Take much longer for what is random or concurrent
+    #[arg(long)]
+    pub thorough: bool,
+}
+
+/// What the parent tells a child of `conformance`.
+#[cfg(unix)]
+#[derive(Args, Clone, Debug)]
+pub struct ConformanceSceneOptions {
+    test: String,
+    part: String,
+    seed: u64,
+    folder: PathBuf,
+    #[arg(long)]
+    thorough: bool,
+}
+
 /// Options of `completions`.
 #[derive(Args, Clone, Debug)]
 pub struct CompletionsOptions {
@@ -319,6 +361,16 @@ fn dispatch(arguments: Arguments) -> Result<u8, CommandError> {
         Command::New(options) => print(|out| new::run(options, out)),
         Command::Pack(options) => print(|out| pack::run(options, out)),
         Command::Config(options) => print(|out| config::run(&home()?, &sources(), options, out)),
+        #[cfg(unix)]
+        Command::Conformance(options) => print(|out| conformance::run(options, out)),
+        #[cfg(unix)]
+        Command::ConformanceScene(options) => crate::conformance::run_scene(
+            &options.folder,
+            &options.test,
+            &options.part,
+            options.seed,
+            options.thorough,
+        ),
         Command::Completions(options) => print(|out| completions::completions(command(), options.shell, out)),
         Command::Man(options) => print(|out| completions::man(command(), options, out)),
     }
@@ -393,7 +445,7 @@ mod tests {
     #[test]
     fn the_help_of_every_command_tells_its_flags() {
         const EVERYWHERE: [&str; 4] = ["--home <DIR>", "--config <FILE>", "--set <KEY=VALUE>", "--help"];
-        let commands: [(&str, &[&str]); 11] = [
+        let commands: [(&str, &[&str]); 12] = [
             ("start", &["--failsafe", "--strict", "--ready-file <FILE>"]),
             (
                 "check",
@@ -417,6 +469,7 @@ mod tests {
             ),
             ("pack", &["<DIR>", "--output <FILE>", "--platform <PLATFORM>", "--format <FORMAT>"]),
             ("config", &["--show-origin", "--format <FORMAT>", "text", "json"]),
+            ("conformance", &["<PATH>", "--format <FORMAT>", "--only <NAME>", "--seed <N>", "--thorough"]),
             ("completions", &["<SHELL>", "bash", "zsh", "fish", "powershell"]),
             ("man", &["[DIR]"]),
         ];

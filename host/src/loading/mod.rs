@@ -5,6 +5,9 @@
 
 mod library;
 
+#[cfg(unix)]
+pub(crate) use library::open_alone;
+
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 

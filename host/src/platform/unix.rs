@@ -7,7 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::{fs, io};
 
-use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+pub use libloading::os::unix::Library;
+use libloading::os::unix::{RTLD_LOCAL, RTLD_NOW};
 
 /// Blocks SIGTERM, SIGINT and SIGHUP on the calling thread, and on the threads that it makes from now on:
 /// only the main thread shall be interrupted by them.

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::{fs, io};
 
-use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32, Library};
+pub use libloading::os::windows::Library;
+use libloading::os::windows::{LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR, LOAD_LIBRARY_SEARCH_SYSTEM32};
 
 /// Windows delivers console events on a thread of its own: nothing to block.
 pub fn block_termination_signals() {}

@@ -154,6 +154,7 @@ fn make(host: &'static Host, name: &str) -> TestProtocol {
         leave_channel,
         disconnect,
         shutdown: Some(shutdown),
+        get_extension: None,
     };
     // Tests run side by side in one process, each with a host of its own.
     static LOADED: AtomicU16 = AtomicU16::new(0);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{ConnectionId, Status};
 
 /// A request that a protocol has handed to `execute`, as the host got it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ApiRequest {
     /// The number of the request: 0 is the first.
     pub number: usize,

@@ -239,6 +239,11 @@ impl FakeHost {
     }
 }
 
+/// A connection of any number, most likely one that nobody has declared.
+pub fn connection_id(handle: u64) -> ConnectionId {
+    ConnectionId::from_raw(handle)
+}
+
 impl fmt::Debug for FakeHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FakeHost").finish_non_exhaustive()

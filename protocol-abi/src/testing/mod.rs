@@ -83,7 +83,7 @@ mod tables;
 
 pub use answers::{Answer, ApiRequest};
 pub use functions::{Functions, Table};
-pub use host::{Builder, FakeHost};
+pub use host::{Builder, FakeHost, connection_id};
 pub use recorded::{
     Access, Client, Completed, Listener, LogLine, Recorded, References, Rule, SlowCall, Violation,
 };

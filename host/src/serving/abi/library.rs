@@ -29,6 +29,8 @@ pub struct Functions {
     pub disconnect: raw::kuzzle_protocol_disconnect_fn,
     /// `kuzzle_protocol_shutdown`.
     pub shutdown: Option<raw::kuzzle_protocol_shutdown_fn>,
+    /// `kuzzle_protocol_get_extension`.
+    pub get_extension: Option<raw::kuzzle_protocol_get_extension_fn>,
 }
 
 /// What `init` made. The protocol's own; the host only passes it back.
