@@ -7,6 +7,7 @@ mod api;
 mod authoring;
 mod bad_input;
 mod commands;
+mod conformance;
 mod containment;
 mod crashes;
 mod enabling;

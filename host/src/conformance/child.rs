@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use super::catalogue::TESTS;
 use super::journal::{Journal, Verdict};
@@ -38,7 +39,8 @@ fn play(folder: &Path, test: &str, part: &str, seed: u64, thorough: bool) -> Res
     let subject = fs::read(folder.join(super::runner::SUBJECT)).map_err(told)?;
     let subject: Subject = serde_json::from_slice(&subject).map_err(|error| error.to_string())?;
     let test = TESTS.iter().find(|known| known.name == test).ok_or("no such test")?;
-    let scene = Scene { subject: &subject, journal: &journal, part, seed, thorough };
+    let began = Instant::now();
+    let scene = Scene { subject: &subject, journal: &journal, part, seed, thorough, began };
     journal.verdict(match (test.play)(&scene) {
         Ok(()) => Verdict::Passed,
         Err(Stop::Failed(reason)) => Verdict::Failed(reason),

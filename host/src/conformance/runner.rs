@@ -23,7 +23,7 @@ pub(super) const SUBJECT: &str = "subject.json";
 const STDERR: &str = "stderr";
 
 /// A child that takes longer is killed.
-const DEADLINE: Duration = Duration::from_secs(12);
+const DEADLINE: Duration = Duration::from_secs(10);
 const THOROUGH_DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(2);
 /// Tests that run at once.

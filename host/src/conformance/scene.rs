@@ -1,7 +1,7 @@
 //! What every scene needs: the protocol, loaded and running, and a way to say what is being done.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kuzzle_protocol_abi::testing::{Answer, ApiRequest, FakeHost, Functions, Rule, Running};
 use kuzzle_protocol_abi::{ConnectionId, Status};
@@ -16,6 +16,9 @@ use crate::loading;
 pub(super) const SHUTDOWN: Duration = Duration::from_secs(2);
 /// How much longer it may really take: machines are busy.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// A scene that has lasted this long makes no more calls: that a protocol is slow is found out elsewhere.
+const ENOUGH: Duration = Duration::from_secs(3);
 
 /// Why a scene ends early.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ pub(super) struct Scene<'a> {
     pub(super) part: &'a str,
     pub(super) seed: u64,
     pub(super) thorough: bool,
+    pub(super) began: Instant,
 }
 
 /// A protocol that serves.
@@ -68,6 +72,11 @@ impl Scene<'_> {
     /// Says what is done from now on.
     pub(super) fn step(&self, text: &str) {
         self.journal.step(Phase::Serving, text);
+    }
+
+    /// Whether enough has been called.
+    pub(super) fn is_late(&self) -> bool {
+        self.began.elapsed() > ENOUGH
     }
 
     /// Opens the library.

@@ -80,10 +80,17 @@ impl Stage {
     }
 }
 
-/// What is being called, for the journal and for a reason.
-fn calling(scene: &Scene<'_>, text: String) -> String {
-    scene.step(&format!("{text} was being called"));
-    text
+/// Makes a call, which must not panic; none any more when it has taken long enough.
+fn call(
+    scene: &Scene<'_>,
+    what: &str,
+    call: impl FnOnce() -> Result<(), kuzzle_protocol_abi::Status>,
+) -> Result<(), Stop> {
+    if scene.is_late() {
+        return Ok(());
+    }
+    scene.step(&format!("{what} was being called"));
+    no_panic(what, call())
 }
 
 pub(in super::super) fn broadcast(scene: &Scene<'_>) -> Result<(), Stop> {
@@ -94,16 +101,15 @@ pub(in super::super) fn broadcast(scene: &Scene<'_>) -> Result<(), Stop> {
         }
         for (payload_is, payload) in payloads() {
             for (channel_is, channel) in channels() {
-                let what = calling(scene, format!("broadcast with {channel_is} and {payload_is}"));
-                no_panic(&what, send(stage.running(), &[channel], &payload))?;
+                call(scene, &format!("broadcast with {channel_is} and {payload_is}"), || {
+                    send(stage.running(), &[channel], &payload)
+                })?;
             }
         }
     }
-    let what = calling(scene, "broadcast without channels".to_owned());
-    no_panic(&what, send(stage.running(), &[], &[b"{}".to_vec()]))?;
+    call(scene, "broadcast without channels", || send(stage.running(), &[], &[b"{}".to_vec()]))?;
     let many: Vec<_> = (0..5000).map(|number| format!("channel-{number}").into_bytes()).collect();
-    let what = calling(scene, "broadcast with 5000 channels".to_owned());
-    no_panic(&what, send(stage.running(), &many, &[b"{}".to_vec()]))?;
+    call(scene, "broadcast with 5000 channels", || send(stage.running(), &many, &[b"{}".to_vec()]))?;
     stage.end(scene)
 }
 
@@ -130,17 +136,18 @@ pub(in super::super) fn notify(scene: &Scene<'_>) -> Result<(), Stop> {
     for (connection_is, connection) in &stage.connections {
         for (payload_is, payload) in payloads() {
             for (channel_is, channel) in channels() {
-                let what =
-                    calling(scene, format!("notify with {connection_is}, {channel_is} and {payload_is}"));
-                no_panic(&what, stage.running().notify(*connection, &[channel], &Parts(&payload)))?;
+                call(scene, &format!("notify with {connection_is}, {channel_is} and {payload_is}"), || {
+                    stage.running().notify(*connection, &[channel], &Parts(&payload))
+                })?;
             }
         }
-        let what = calling(scene, format!("notify with {connection_is} and without channels"));
-        no_panic(&what, stage.running().notify::<&str>(*connection, &[], &news()))?;
+        call(scene, &format!("notify with {connection_is} and without channels"), || {
+            stage.running().notify::<&str>(*connection, &[], &news())
+        })?;
         stage.served.host.send_longer_structs();
-        let what =
-            calling(scene, format!("notify with {connection_is} and the longer struct of a later host"));
-        no_panic(&what, stage.running().notify(*connection, &["c"], &news()))?;
+        call(scene, &format!("notify with {connection_is} and the longer struct of a later host"), || {
+            stage.running().notify(*connection, &["c"], &news())
+        })?;
     }
     stage.end(scene)
 }
@@ -150,36 +157,35 @@ pub(in super::super) fn channels_of(scene: &Scene<'_>) -> Result<(), Stop> {
     let running = stage.running();
     for (connection_is, connection) in &stage.connections {
         for (channel_is, channel) in channels() {
-            let what = calling(
+            call(
                 scene,
-                format!("leave_channel, before any join, with {connection_is} and {channel_is}"),
-            );
-            no_panic(&what, running.leave_channel(*connection, &channel))?;
+                &format!("leave_channel, before any join, with {connection_is} and {channel_is}"),
+                || running.leave_channel(*connection, &channel),
+            )?;
             for time in ["", ", again"] {
-                let what =
-                    calling(scene, format!("join_channel with {connection_is} and {channel_is}{time}"));
-                no_panic(&what, running.join_channel(*connection, &channel))?;
+                call(scene, &format!("join_channel with {connection_is} and {channel_is}{time}"), || {
+                    running.join_channel(*connection, &channel)
+                })?;
             }
-            let what = calling(scene, format!("broadcast to {channel_is} after {connection_is} had joined"));
-            no_panic(&what, running.broadcast(&[&channel], &news()))?;
+            call(scene, &format!("broadcast to {channel_is} after {connection_is} had joined"), || {
+                running.broadcast(&[&channel], &news())
+            })?;
             for time in ["", ", again"] {
-                let what =
-                    calling(scene, format!("leave_channel with {connection_is} and {channel_is}{time}"));
-                no_panic(&what, running.leave_channel(*connection, &channel))?;
+                call(scene, &format!("leave_channel with {connection_is} and {channel_is}{time}"), || {
+                    running.leave_channel(*connection, &channel)
+                })?;
             }
         }
     }
     let (_, connection) = stage.connections[0];
     for (function, join) in [("join_channel", true), ("leave_channel", false)] {
-        let what = calling(scene, format!("{function} with 3000 channels of one connection"));
         for number in 0..3000 {
+            let what = format!("{function} with many channels of one connection, now with {number}");
             let channel = format!("channel-{number}");
-            let result = if join {
-                running.join_channel(connection, channel)
-            } else {
-                running.leave_channel(connection, channel)
-            };
-            no_panic(&what, result)?;
+            call(scene, &what, || match join {
+                true => running.join_channel(connection, channel),
+                false => running.leave_channel(connection, channel),
+            })?;
         }
     }
     stage.end(scene)
@@ -197,9 +203,11 @@ pub(in super::super) fn disconnect(scene: &Scene<'_>) -> Result<(), Stop> {
     for (connection_is, connection) in stage.connections.iter().rev() {
         for (message, message_is) in &messages {
             for reason in reasons {
-                let what =
-                    calling(scene, format!("disconnect ({reason:?}) with {connection_is} and {message_is}"));
-                no_panic(&what, running.disconnect(*connection, reason, message))?;
+                call(
+                    scene,
+                    &format!("disconnect ({reason:?}) with {connection_is} and {message_is}"),
+                    || running.disconnect(*connection, reason, message),
+                )?;
             }
         }
     }
@@ -213,7 +221,8 @@ pub(in super::super) fn disconnect(scene: &Scene<'_>) -> Result<(), Stop> {
         }
     }
     stage.served.host.send_longer_structs();
-    let what = calling(scene, "disconnect with the longer struct of a later host".to_owned());
-    no_panic(&what, running.disconnect(unknown_connections()[1], DisconnectReason::Requested, ""))?;
+    call(scene, "disconnect with the longer struct of a later host", || {
+        running.disconnect(unknown_connections()[1], DisconnectReason::Requested, "")
+    })?;
     stage.end(scene)
 }

@@ -123,6 +123,9 @@ pub(in super::super) fn payloads(scene: &Scene<'_>) -> Result<(), Stop> {
         let _ = running.join_channel(*id, "conformance");
     }
     for number in 0..100 {
+        if scene.is_late() {
+            break;
+        }
         scene.step("broadcast and notify were being called");
         let _ = running.broadcast(&["conformance", "nobody's"], &json!({ "number": number }));
         for id in ids.iter().copied().chain([unknown_connections()[1]]) {
