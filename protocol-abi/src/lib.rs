@@ -50,6 +50,7 @@
 //! - **Re-entrancy**: [`EntryPoint::execute`] may be called anywhere; where the host would refuse it,
 //!   it is queued and done later, in order.
 //! - **Memory**: [`Payload::retain`] shares the host's bytes without copying them.
+//! - **Metrics**: what [`Protocol::metrics`] tells is shown in `server:metrics`.
 //! - **Logs**: events of [`tracing`](https://docs.rs/tracing) and panics go to the host's log under
 //!   the protocol's name. Spans are accepted and ignored.
 //!
@@ -70,6 +71,7 @@ pub use sdk::connection::{Connection, ConnectionId, ConnectionInfo, Uuid};
 pub use sdk::context::{Context, ErrorInfo, LogLevel};
 pub use sdk::entry_point::EntryPoint;
 pub use sdk::error::{Error, Status};
+pub use sdk::metrics::{Metric, MetricKind, Metrics};
 pub use sdk::payload::{Content, Payload};
 pub use sdk::protocol::{Channels, DisconnectReason, Extension, Protocol};
 pub use sdk::request::Request;

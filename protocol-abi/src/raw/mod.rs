@@ -7,6 +7,7 @@
 #![allow(non_camel_case_types)]
 
 pub mod exports;
+pub mod metrics;
 pub mod note;
 pub mod status;
 pub mod structs;

@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 use super::connection::Uuid;
 use super::error::{Error, Status};
 use super::host::ContextTable;
+use super::metrics::{self, Metric};
+use crate::raw::metrics::KUZZLE_EXTENSION_METRICS;
 use crate::raw::{self, kuzzle_error_info, kuzzle_str};
 
 /// Importance of a log line.
@@ -157,6 +159,15 @@ impl Context {
         // SAFETY: the host writes 16 bytes.
         unsafe { self.table.uuid(out.as_mut_ptr()) };
         Uuid::from_bytes(out)
+    }
+
+    /// What the host counts of this protocol, by the extension `kuzzle.metrics/1`: `connections`,
+    /// `requests`, `notifications`, `dropped`, `slowCalls`, perhaps others. `None`: this host does not
+    /// have it.
+    pub fn host_metrics(&self) -> Option<Vec<Metric>> {
+        let table = self.get_extension(KUZZLE_EXTENSION_METRICS)?;
+        // SAFETY: this context has just answered it for this id.
+        unsafe { metrics::of_host(table.as_ptr().cast_const().cast(), self.table.as_ptr()) }
     }
 
     /// A table of the host by its extension id, `kuzzle.<name>/<revision>`. `None`: this host does

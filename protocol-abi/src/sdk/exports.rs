@@ -10,10 +10,12 @@ use super::entry_point::EntryPoint;
 use super::error::{Error, Status};
 use super::guard::catch;
 use super::host::{ContextTable, EntryPointTable};
+use super::metrics::{self, Metrics};
 use super::payload::Payload;
 use super::protocol::{Channels, DisconnectReason, Protocol};
 use super::queue::InCallback;
 use super::{config, logging};
+use crate::raw::metrics::{KUZZLE_EXTENSION_METRICS, kuzzle_metric, kuzzle_metrics};
 use crate::raw::{
     KUZZLE_INVALID_ARGUMENT, KUZZLE_OK, KUZZLE_PANIC, kuzzle_broadcast, kuzzle_context, kuzzle_disconnect,
     kuzzle_entry_point, kuzzle_error, kuzzle_notification, kuzzle_protocol, kuzzle_protocol_broadcast_fn,
@@ -310,7 +312,11 @@ unsafe extern "C" fn get_extension<P: Protocol>(this: *mut kuzzle_protocol, id: 
     let ask = |this: Option<&P>| {
         // SAFETY: the host lends the string for this call.
         let id = unsafe { id.text() }?;
-        P::get_extension(this, id)
+        P::get_extension(this, id).or_else(|| {
+            (id == KUZZLE_EXTENSION_METRICS).then(|| {
+                super::protocol::Extension::new(const { &kuzzle_metrics { read: Some(read_metrics::<P>) } })
+            })
+        })
     };
     catch(|| {
         // SAFETY: null, or the instance that `init` made, which is never freed.
@@ -334,4 +340,25 @@ unsafe extern "C" fn get_extension<P: Protocol>(this: *mut kuzzle_protocol, id: 
     .ok()
     .flatten()
     .map_or(std::ptr::null(), super::protocol::Extension::as_ptr)
+}
+
+/// `kuzzle.metrics/1`, for the host.
+unsafe extern "C" fn read_metrics<P: Protocol>(
+    this: *mut kuzzle_protocol,
+    out: *mut kuzzle_metric,
+    capacity: usize,
+    count: *mut usize,
+) -> i32 {
+    let tell = |metrics: &mut Metrics<'_>| {
+        // SAFETY: the host passes what `init` gave.
+        let told = unsafe {
+            enter::<P>(this, |instance| {
+                instance.protocol.metrics(metrics);
+                Ok(())
+            })
+        };
+        told.map_or_else(|error| error.status().as_raw(), |()| KUZZLE_OK)
+    };
+    // SAFETY: the host passes places as the extension demands.
+    unsafe { metrics::fill(out, capacity, count, tell) }
 }

@@ -53,6 +53,12 @@ macro_rules! checked_table {
                 })
             }
 
+            /// The host's table.
+            #[allow(dead_code, reason = "extensions need the context's")]
+            pub(crate) fn as_ptr(&self) -> *const $table {
+                self.table
+            }
+
             $(
                 /// # Safety
                 /// Pointers must be as the header demands for this function.

@@ -10,6 +10,7 @@ pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod logging;
 mod macros;
+pub(crate) mod metrics;
 pub(crate) mod payload;
 pub(crate) mod protocol;
 pub(crate) mod queue;

@@ -8,6 +8,7 @@ use super::connection::ConnectionId;
 use super::context::Context;
 use super::entry_point::EntryPoint;
 use super::error::{Error, Status};
+use super::metrics::Metrics;
 use super::payload::Payload;
 use crate::raw::{self, kuzzle_str};
 
@@ -75,7 +76,15 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         let _ = deadline;
     }
 
-    /// A table of the protocol, by its extension id. `this` is `None` before `init` has succeeded.
+    /// Tells the host how things are, in numbers that it shows in `server:metrics`, by the extension
+    /// `kuzzle.metrics/1`. Called about once a second, on any thread, under the conditions of
+    /// [`broadcast`](Self::broadcast): return quickly.
+    fn metrics(&self, out: &mut Metrics<'_>) {
+        let _ = out;
+    }
+
+    /// A table of the protocol, by its extension id; `kuzzle.metrics/1` is the SDK's own unless it is
+    /// answered here. `this` is `None` before `init` has succeeded.
     fn get_extension(this: Option<&Self>, id: &str) -> Option<Extension> {
         let _ = (this, id);
         None

@@ -134,6 +134,10 @@ impl Running {
         self.host
     }
 
+    pub(super) fn instance(self) -> *mut kuzzle_protocol {
+        self.instance.0
+    }
+
     /// From here on clients may be declared; calls `start`, if the protocol has it.
     ///
     /// # Errors

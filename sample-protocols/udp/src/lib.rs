@@ -6,15 +6,15 @@ mod clients;
 use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::{Client, Clients};
 use kuzzle_protocol_abi::{
-    Channels, ConnectionId, ConnectionInfo, Context, DisconnectReason, EntryPoint, Error, Payload, Protocol,
-    Request, Response, Status,
+    Channels, ConnectionId, ConnectionInfo, Context, DisconnectReason, EntryPoint, Error, Metrics, Payload,
+    Protocol, Request, Response, Status,
 };
 use serde_json::json;
 
@@ -48,6 +48,9 @@ struct Udp {
     idle_timeout: Duration,
     max_clients: usize,
     clients: Mutex<Clients>,
+    /// Datagrams received, and datagrams that could not be sent.
+    received: AtomicU64,
+    lost: AtomicU64,
     stopping: AtomicBool,
     /// Disconnected when the server thread has ended.
     ended: Mutex<Option<mpsc::Receiver<()>>>,
@@ -70,7 +73,10 @@ impl Udp {
         let mut swept = Instant::now();
         while !self.stopping.load(Ordering::Acquire) {
             match socket.recv_from(&mut buffer) {
-                Ok((len, from)) => self.request(from, &buffer[..len], true),
+                Ok((len, from)) => {
+                    self.received.fetch_add(1, Ordering::Relaxed);
+                    self.request(from, &buffer[..len], true);
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => (),
                     // An earlier answer of ours could not be delivered.
@@ -166,6 +172,7 @@ impl Udp {
     fn send(&self, to: SocketAddr, document: &[u8]) {
         let Some(socket) = self.socket() else { return };
         if let Err(error) = socket.send_to(document, to) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
             tracing::debug!(%to, %error, "a datagram is lost");
         }
     }
@@ -206,6 +213,8 @@ impl Protocol for Udp {
             idle_timeout: Duration::from_millis(config.idle_timeout.max(1)),
             max_clients: config.max_clients,
             clients: Mutex::default(),
+            received: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
             ended: Mutex::default(),
         })
@@ -249,6 +258,12 @@ impl Protocol for Udp {
     fn disconnect(&self, connection: ConnectionId, _: DisconnectReason, _: &str) {
         let gone = self.clients().forget(connection);
         drop(gone);
+    }
+
+    fn metrics(&self, out: &mut Metrics<'_>) {
+        out.counter("received", self.received.load(Ordering::Relaxed))
+            .counter("lost", self.lost.load(Ordering::Relaxed))
+            .gauge("channels", self.clients().channels.len() as i64);
     }
 
     fn shutdown(&self, deadline: Duration) {

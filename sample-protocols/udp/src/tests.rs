@@ -144,3 +144,19 @@ fn payloads_are_not_kept() {
     assert_eq!(references.retained, references.released);
     end(protocol);
 }
+
+#[test]
+fn datagrams_and_channels_are_counted() {
+    let host = FakeHost::builder("udp").options(json!({ "port": 0 })).build();
+    let protocol = run(host);
+    let client = client(host);
+    for _ in 0..2 {
+        client.send(br#"{"controller":"server","action":"now"}"#).unwrap();
+        receive(&client);
+    }
+    protocol.join_channel(host.recorded().clients[0].id, "c").unwrap();
+    let metrics = protocol.metrics().unwrap().unwrap();
+    let told: Vec<_> = metrics.iter().map(|metric| (metric.name.as_str(), metric.value)).collect();
+    assert_eq!(told, [("received", 2), ("lost", 0), ("channels", 1)]);
+    end(protocol);
+}
