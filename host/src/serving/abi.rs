@@ -17,7 +17,7 @@ use kuzzle_protocol_abi::raw;
 use kuzzle_protocol_abi::raw::{kuzzle_buf, kuzzle_buf_ops};
 
 pub use library::Functions;
-pub(crate) use library::{Completion, Instance};
+pub(crate) use library::{Completion, Instance, MetricsTable, RawMetric};
 pub(crate) use tables::Tables;
 
 pub(crate) const OK: i32 = raw::KUZZLE_OK;

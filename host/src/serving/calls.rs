@@ -28,10 +28,12 @@ pub enum Function {
     Disconnect,
     Completion,
     Shutdown,
+    GetExtension,
+    Metrics,
 }
 
 /// In the order of their numbers.
-const FUNCTIONS: [Function; 10] = [
+const FUNCTIONS: [Function; 12] = [
     Function::Load,
     Function::Init,
     Function::Start,
@@ -42,6 +44,8 @@ const FUNCTIONS: [Function; 10] = [
     Function::Disconnect,
     Function::Completion,
     Function::Shutdown,
+    Function::GetExtension,
+    Function::Metrics,
 ];
 
 impl Function {
@@ -58,6 +62,8 @@ impl Function {
             Self::Disconnect => "disconnect",
             Self::Completion => "completion",
             Self::Shutdown => "shutdown",
+            Self::GetExtension => "get_extension",
+            Self::Metrics => "metrics",
         }
     }
 

@@ -33,6 +33,17 @@ impl Counters {
         self.requests[place].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What a protocol is told of itself: name, whether it is a gauge, value.
+    pub(super) fn told(&self) -> [(&'static str, bool, u64); 5] {
+        [
+            ("connections", true, self.connections.get()),
+            ("requests", false, self.requests().map(|(_, count)| count).sum()),
+            ("notifications", false, self.notifications.get()),
+            ("dropped", false, self.dropped.get()),
+            ("slowCalls", false, self.slow_calls.get()),
+        ]
+    }
+
     /// Requests by status, without those that never occurred; status 0 stands for all others.
     pub fn requests(&self) -> impl Iterator<Item = (u16, u64)> {
         let counts = self.requests.iter().map(|count| count.load(Ordering::Relaxed));

@@ -16,7 +16,7 @@ impl ProtocolWatch for &'static Host {
                 })
                 .collect();
             let state = protocol.state();
-            let metrics = json!({
+            let mut metrics = json!({
                 "connections": counters.connections.get(),
                 "requests": requests,
                 "notifications": counters.notifications.get(),
@@ -26,6 +26,11 @@ impl ProtocolWatch for &'static Host {
                 "suspended": state == State::Suspended,
                 "state": state.name(),
             });
+            // Read a moment ago: nobody is asked while a request is executed.
+            let reported = protocol.reported.values();
+            if !reported.is_empty() {
+                metrics["reported"] = Value::Object(reported);
+            }
             (protocol.name.clone(), metrics)
         };
         self.protocols().iter().map(told).collect()

@@ -21,6 +21,7 @@ mod queue;
 #[cfg(test)]
 mod race_tests;
 mod reaper;
+mod reported;
 mod shutdown;
 #[cfg(test)]
 mod stress_tests;

@@ -17,6 +17,7 @@ use super::connections::Handle;
 use super::counters::Counters;
 use super::outbox::DisconnectReason;
 use super::queue::{Queue, Work};
+use super::reported::Reported;
 use super::shutdown::wait;
 use super::sync::AtomicU8;
 use crate::installation::OnPanic;
@@ -94,6 +95,8 @@ pub struct Protocol {
     state: AtomicU8,
     pub(crate) queue: Queue,
     listeners: Mutex<Vec<Listener>>,
+    /// The numbers that it exposes itself.
+    pub(crate) reported: Reported,
     /// What was counted since the start.
     pub counters: Counters,
     pub(crate) log: ProtocolLog,
@@ -120,6 +123,7 @@ impl Protocol {
             state: AtomicU8::new(State::Loaded as u8),
             queue: Queue::default(),
             listeners: Mutex::default(),
+            reported: Reported::default(),
             counters: Counters::default(),
         }));
         protocol.tables.get_or_init(|| Tables::new(protocol));
@@ -175,6 +179,9 @@ impl Protocol {
         let call = Call::enter(self.index, Function::Init);
         let instance = self.functions.init(tables)?;
         drop(call);
+        let call = Call::enter(self.index, Function::GetExtension);
+        self.reported.set_table(self.functions.metrics(&instance));
+        drop(call);
         self.instance.set(instance).map_err(|_| Failure::other("init was called twice"))?;
         self.advance(State::Initialised);
         drop(once);
@@ -197,6 +204,26 @@ impl Protocol {
         }
         let _call = Call::enter(self.index, Function::Start);
         self.functions.start(instance)
+    }
+
+    /// Has the numbers that it exposes read soon, on its own thread.
+    pub(crate) fn refresh_metrics(&self) {
+        if self.serves() && !self.host.is_shutting_down() && self.reported.is_due() {
+            self.queue.push(Work::Metrics);
+        }
+    }
+
+    /// Reads the numbers that it exposes.
+    pub(crate) fn read_metrics(&'static self) {
+        let mut told = None;
+        if let Some(table) = self.reported.table() {
+            self.call(Function::Metrics, |instance| {
+                let (status, metrics) = self.functions.read_metrics(table, instance);
+                told = Some(metrics);
+                status
+            });
+        }
+        self.reported.was_read(&self.name, told.flatten());
     }
 
     pub(crate) fn broadcast(&'static self, channels: &[Channel], payload: &Payload) {

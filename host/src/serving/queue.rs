@@ -25,6 +25,8 @@ pub(crate) enum Work {
     Drain(Arc<Connection>),
     /// Go on draining under a claim that is passed on.
     GoOn(Arc<Connection>),
+    /// Read the numbers that the protocol exposes.
+    Metrics,
     /// The protocol is stopped: end its connections.
     Stop,
     /// Shut it down when the last of these has its answers, or at this time.

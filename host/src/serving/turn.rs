@@ -383,6 +383,7 @@ pub(super) fn serve(protocol: &'static Protocol, work: Work) {
             turn.drain(&connection);
         }
         Work::GoOn(connection) => turn.go_on(&connection),
+        Work::Metrics => protocol.read_metrics(),
         Work::Stop => {
             let ending = turn.remove_all(protocol);
             let until = Instant::now() + STOPPED_PATIENCE;

@@ -14,6 +14,8 @@ use super::{Host, turn};
 const PERIOD: Duration = Duration::from_millis(20);
 /// A call that lasts this long is told.
 const SLOW: Duration = Duration::from_millis(100);
+/// How often protocols are asked for the numbers that they expose.
+const METRICS: Duration = Duration::from_secs(1);
 /// A call that lasts this long does not return.
 const HANGS: Duration = Duration::from_secs(5);
 
@@ -99,6 +101,7 @@ pub(super) fn serve(host: &'static Host) {
     let mut drops: Vec<_> = host.protocols().iter().map(|_| Drops::default()).collect();
     let mut now = Vec::new();
     let mut last = Instant::now();
+    let mut metrics_read = None;
     loop {
         std::thread::sleep(PERIOD);
         let is_ours = |index| host.protocols().iter().any(|protocol| protocol.index == index);
@@ -110,6 +113,10 @@ pub(super) fn serve(host: &'static Host) {
         });
         let elapsed = last.elapsed();
         last += elapsed;
+        if metrics_read.is_none_or(|at| last.duration_since(at) >= METRICS) {
+            metrics_read = Some(last);
+            host.protocols().iter().for_each(|protocol| protocol.refresh_metrics());
+        }
         for (protocol, drops) in host.protocols().iter().zip(&mut drops) {
             let in_all = protocol.counters.dropped.get();
             if let Some(dropped) = drops.look(in_all, last) {

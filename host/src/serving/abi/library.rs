@@ -2,6 +2,9 @@
 
 use kuzzle_kernel::{Channel, Payload, Response};
 use kuzzle_protocol_abi::raw;
+use kuzzle_protocol_abi::raw::metrics::{
+    KUZZLE_EXTENSION_METRICS, KUZZLE_METRICS_MOST, kuzzle_metric, kuzzle_metrics,
+};
 use kuzzle_protocol_abi::raw::{
     kuzzle_broadcast, kuzzle_completion, kuzzle_disconnect, kuzzle_error, kuzzle_header, kuzzle_notification,
     kuzzle_protocol, kuzzle_response, kuzzle_str,
@@ -33,6 +36,19 @@ pub struct Functions {
     pub get_extension: Option<raw::kuzzle_protocol_get_extension_fn>,
 }
 
+/// A protocol's table for the extension `kuzzle.metrics/1`.
+#[derive(Clone, Copy)]
+pub(crate) struct MetricsTable(
+    unsafe extern "C" fn(*mut kuzzle_protocol, *mut kuzzle_metric, usize, *mut usize) -> i32,
+);
+
+/// A number as a protocol tells it: nothing of it has been checked.
+pub(crate) struct RawMetric {
+    pub(crate) name: Option<&'static [u8]>,
+    pub(crate) kind: u32,
+    pub(crate) value: i64,
+}
+
 /// What `init` made. The protocol's own; the host only passes it back.
 pub(crate) struct Instance(*mut kuzzle_protocol);
 
@@ -52,6 +68,41 @@ impl Functions {
             (self.init)(entry_point, context, &mut instance, &mut error)
         };
         if code == OK { Ok(Instance(instance)) } else { Err(take_error(code, error)) }
+    }
+
+    /// Asks for the extension `kuzzle.metrics/1`; `None`: the protocol does not have it.
+    pub(crate) fn metrics(&self, instance: &Instance) -> Option<MetricsTable> {
+        let get_extension = self.get_extension?;
+        // SAFETY: as for `init`; the instance is what `init` made, the id lives until the call returns.
+        let table = unsafe { get_extension(instance.0, kuzzle_str::new(KUZZLE_EXTENSION_METRICS)) };
+        let table = table.cast::<kuzzle_metrics>();
+        // SAFETY: null, or the table of the extension that was asked for, which lives for ever.
+        let read = (table.is_aligned()).then(|| unsafe { table.as_ref() }).flatten()?.read?;
+        Some(MetricsTable(read))
+    }
+
+    /// Reads the numbers that the protocol exposes: its status, and each name, kind and value if that was
+    /// success.
+    pub(crate) fn read_metrics(
+        &self,
+        table: MetricsTable,
+        instance: &Instance,
+    ) -> (i32, Option<Vec<RawMetric>>) {
+        let mut metrics = [kuzzle_metric::EMPTY; KUZZLE_METRICS_MOST];
+        let mut count = 0;
+        // SAFETY: the function of the extension's table, the instance of the same library; both places
+        // live until the call returns.
+        let status = unsafe { (table.0)(instance.0, metrics.as_mut_ptr(), metrics.len(), &mut count) };
+        if status != OK {
+            return (status, None);
+        }
+        let told = metrics.iter().take(count).map(|metric| RawMetric {
+            // SAFETY: the extension promises names that live until the process ends.
+            name: unsafe { metric.name.bytes() }.map(|name| &name[..name.len().min(MOST_TEXT)]),
+            kind: metric.kind,
+            value: metric.value,
+        });
+        (status, Some(told.collect()))
     }
 
     pub(crate) fn start(&self, instance: &Instance) -> Result<(), Failure> {

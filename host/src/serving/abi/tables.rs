@@ -5,6 +5,9 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use kuzzle_protocol_abi::raw;
+use kuzzle_protocol_abi::raw::metrics::{
+    KUZZLE_EXTENSION_METRICS, KUZZLE_METRIC_COUNTER, KUZZLE_METRIC_GAUGE, kuzzle_host_metrics, kuzzle_metric,
+};
 use kuzzle_protocol_abi::raw::{
     kuzzle_completion, kuzzle_connection_info, kuzzle_context, kuzzle_entry_point, kuzzle_error,
     kuzzle_error_info, kuzzle_header, kuzzle_request, kuzzle_str,
@@ -464,6 +467,40 @@ unsafe extern "C" fn uuid(_this: *const kuzzle_context, out: *mut u8) {
     }
 }
 
-unsafe extern "C" fn get_extension(_this: *const kuzzle_context, _id: kuzzle_str) -> *const c_void {
-    std::ptr::null()
+static HOST_METRICS: kuzzle_host_metrics = kuzzle_host_metrics { read: Some(read_metrics) };
+
+unsafe extern "C" fn get_extension(_this: *const kuzzle_context, id: kuzzle_str) -> *const c_void {
+    // SAFETY: the ABI: a text borrowed until the call returns.
+    match unsafe { id.text() } {
+        Some(KUZZLE_EXTENSION_METRICS) => (&raw const HOST_METRICS).cast(),
+        _ => std::ptr::null(),
+    }
+}
+
+/// `kuzzle.metrics/1`: what the host counts of this protocol.
+unsafe extern "C" fn read_metrics(
+    this: *const kuzzle_context,
+    out: *mut kuzzle_metric,
+    capacity: usize,
+    count: *mut usize,
+) -> i32 {
+    guard(std::ptr::null_mut(), || {
+        // SAFETY: the ABI: the table that was given to `init`.
+        let protocol = unsafe { of_context(this) }?;
+        if count.is_null() || !out.is_aligned() || (out.is_null() && capacity > 0) {
+            return Err(invalid("`out` or `count` is null"));
+        }
+        let metrics = protocol.counters.told();
+        for (index, (name, is_gauge, value)) in metrics.iter().take(capacity).enumerate() {
+            let kind = if *is_gauge { KUZZLE_METRIC_GAUGE } else { KUZZLE_METRIC_COUNTER };
+            let value = i64::try_from(*value).unwrap_or(i64::MAX);
+            // SAFETY: the ABI: `out` has room for `capacity` metrics.
+            unsafe {
+                out.add(index).write(kuzzle_metric { name: kuzzle_str::new(name), kind, reserved: 0, value });
+            }
+        }
+        // SAFETY: not null; the ABI: writable.
+        unsafe { count.write(metrics.len().min(capacity)) };
+        Ok(())
+    })
 }
