@@ -11,6 +11,8 @@
  */
 #include "line.h"
 
+#include "kuzzle/extensions/metrics.h"
+
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -396,4 +398,28 @@ int32_t kuzzle_protocol_disconnect(kuzzle_protocol *line, const kuzzle_disconnec
     client_close(client, CLIENT_CLOSING, "the host has asked for it");
   pthread_mutex_unlock(&line->lock);
   return KUZZLE_OK;
+}
+
+/* Extensions ------------------------------------------------------------------ */
+
+/* kuzzle.metrics/1: what server:metrics shows of us beside what the host counts. */
+static int32_t read_metrics(kuzzle_protocol *line, kuzzle_metric *out, size_t capacity, size_t *count) {
+  pthread_mutex_lock(&line->lock);
+  const kuzzle_metric metrics[] = {
+      {KUZZLE_STR("channels"), KUZZLE_METRIC_GAUGE, 0, (int64_t)line->registry.channels_len},
+      {KUZZLE_STR("requestsInFlight"), KUZZLE_METRIC_GAUGE, 0, (int64_t)line->requests_in_flight},
+  };
+  pthread_mutex_unlock(&line->lock);
+  *count = sizeof metrics / sizeof *metrics;
+  if (*count > capacity)
+    *count = capacity;
+  memcpy(out, metrics, *count * sizeof *metrics);
+  return KUZZLE_OK;
+}
+
+const void *kuzzle_protocol_get_extension(kuzzle_protocol *line, kuzzle_str id) {
+  static const kuzzle_metrics metrics = {read_metrics};
+  static const char name[] = KUZZLE_EXTENSION_METRICS;
+  bool is_metrics = id.len == sizeof name - 1 && memcmp(id.ptr, name, id.len) == 0;
+  return line != NULL && is_metrics ? &metrics : NULL;
 }

@@ -171,3 +171,30 @@ fn a_protocol_that_was_stopped_makes_the_host_ill() {
     assert!(metrics["panics"].as_u64() >= Some(1), "{metrics}");
     assert_ne!(metrics["state"], "initialised");
 }
+
+#[test]
+fn protocols_tell_numbers_of_their_own() {
+    let Some(compiler) = cc("protocols_tell_numbers_of_their_own") else { return };
+    let installation = Installation::new();
+    installation.line(&compiler).udp().fixture("counting", &compiler, "counting.c", &[]);
+    let mut host = Host::start(&installation);
+    let mut line = LineClient::connect(host.address("line"));
+    let mut udp = UdpClient::connect(host.address("udp"));
+    line.subscribe("i", "c");
+    udp.subscribe("i", "c");
+    // They are read about once a second.
+    wait_for("the numbers of line and udp", || {
+        let protocols = server(&mut udp, "metrics")["result"]["protocols"].take();
+        let (line, udp) = (&protocols["line"]["reported"], &protocols["udp"]["reported"]);
+        (line["channels"] == 1 && udp["channels"] == 1 && udp["received"].as_u64() >= Some(1)).then_some(())
+    });
+    // What is not as demanded is left out, and told once.
+    let reported = wait_for("the numbers of counting", || {
+        let metrics = server(&mut udp, "metrics")["result"]["protocols"]["counting"].take();
+        metrics.get("reported").cloned()
+    });
+    assert_eq!(reported, json!({ "depth": -5 }));
+    assert!(host.wait_log("metrics of the protocol are not shown").contains("counting"));
+    // The other way round: the host tells what it counts.
+    assert!(host.wait_log("the host counts connections: 0").contains("counting"));
+}

@@ -106,7 +106,9 @@ pub fn c_library_against(include: &Path, compiler: &str, sources: &[&str], optio
     ];
     let mut inputs = DefaultHasher::new();
     (compiler, version(compiler), OPTIONS, options, sources).hash(&mut inputs);
-    let header = fs::read(include.join("kuzzle/protocol.h")).expect("sources are readable");
+    let mut header = fs::read(include.join("kuzzle/protocol.h")).expect("sources are readable");
+    // The header of 1.0 had no extension beside it.
+    header.extend(fs::read(include.join("kuzzle/extensions/metrics.h")).unwrap_or_default());
     header.hash(&mut inputs);
     for file in inputs_of(sources) {
         (&file, fs::read(&file).expect("sources are readable")).hash(&mut inputs);

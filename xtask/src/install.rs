@@ -91,6 +91,7 @@ fn compile(compiler: &str, name: &str, source: &Path, release: &Path) -> Result<
     }
     sources.sort();
     headers.push(include.join("kuzzle/protocol.h"));
+    headers.push(include.join("kuzzle/extensions/metrics.h"));
     let times = sources.iter().chain(&headers).map(|path| modified(path)).collect::<Result<Vec<_>>>()?;
     if library.exists() && Some(modified(&library)?) > times.into_iter().max() {
         return Ok(library);

@@ -33,15 +33,32 @@ impl Belongings {
     }
 
     /// What there is now and was not before: threads, descriptors.
+    ///
+    /// One pair of unix sockets without a name is let pass: runtimes such as tokio make one for the
+    /// whole process and keep it, and nobody else can be at its other end.
     pub(super) fn beyond(&self, before: &Self) -> (Vec<String>, Vec<String>) {
         let threads = self.threads.iter().filter(|(number, _)| !before.threads.contains_key(number));
         let new = |(number, target): &(&u32, &String)| before.descriptors.get(number) != Some(*target);
-        let descriptors = self.descriptors.iter().filter(new);
+        let mut descriptors: Vec<_> = self.descriptors.iter().filter(new).collect();
+        let unnamed = unnamed_unix_sockets();
+        let is_unnamed = |target: &str| unnamed.contains(target);
+        if descriptors.iter().filter(|(_, target)| is_unnamed(target)).count() == 2 {
+            descriptors.retain(|(_, target)| !is_unnamed(target));
+        }
         (
             threads.map(|(_, name)| name.clone()).collect(),
-            descriptors.map(|(number, target)| format!("{number} ({target})")).collect(),
+            descriptors.iter().map(|(number, target)| format!("{number} ({target})")).collect(),
         )
     }
+}
+
+/// The connected unix sockets of this machine that have no name, as `/proc/self/fd` shows them.
+fn unnamed_unix_sockets() -> BTreeSet<String> {
+    let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let sockets = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // Num RefCount Protocol Flags Type St Inode, and Path if there is one; state 03 is connected.
+    let unnamed = sockets.filter(|fields| fields.len() == 7 && fields[5] == "03");
+    unnamed.map(|fields| format!("socket:[{}]", fields[6])).collect()
 }
 
 fn numbers(folder: &str) -> Option<Vec<u32>> {

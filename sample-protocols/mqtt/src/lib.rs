@@ -124,6 +124,7 @@ impl Protocol for Mqtt {
                 tracing::warn!("a worker has panicked");
             }
         }
+        self.shared.close_alarms();
     }
 }
 

@@ -208,6 +208,11 @@ impl Shared {
         self.stopping.store(true, Ordering::Release);
         self.alarms.iter().for_each(Alarm::ring);
     }
+
+    /// Gives their descriptors back, when the workers have ended.
+    pub(crate) fn close_alarms(&self) {
+        self.alarms.iter().for_each(Alarm::close);
+    }
 }
 
 impl State {

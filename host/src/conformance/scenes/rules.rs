@@ -1,9 +1,10 @@
 //! Rules that a host watches from its side.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use kuzzle_protocol_abi::DisconnectReason;
 use kuzzle_protocol_abi::testing::{Recorded, Rule};
+use kuzzle_protocol_abi::{DisconnectReason, MetricKind};
 use serde_json::json;
 
 use super::super::clients::Client;
@@ -193,6 +194,26 @@ pub(in super::super) fn extensions(scene: &Scene<'_>) -> Result<(), Stop> {
         if served.running.extension(id).is_some() {
             return Err(Stop::failed(format!("it answered a table for the unknown extension \"{name}\"")));
         }
+    }
+    scene.step("the metrics of the protocol were being read");
+    match served.running.metrics() {
+        Some(Err(status)) => return Err(Stop::failed(format!("its metrics could not be read: {status}"))),
+        Some(Ok(metrics)) => {
+            let mut names = HashSet::new();
+            for metric in metrics {
+                let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+                let is_name = (1..=64).contains(&metric.name.len()) && metric.name.bytes().all(is_allowed);
+                let is_value = metric.kind != MetricKind::Counter || metric.value >= 0;
+                if !is_name || !is_value || !names.insert(metric.name.clone()) {
+                    return Err(Stop::failed(format!(
+                        "the host would not show its metric \"{}\": a name of 1 to 64 of A-Z a-z 0-9 _ . - that \
+                         occurs once is wanted, and a counter of 0 or more",
+                        metric.name
+                    )));
+                }
+            }
+        }
+        None => {}
     }
     served.kept(Rule::Panics)
 }

@@ -26,7 +26,8 @@ const MOST_WORKERS: usize = 8;
 /// Wakes a worker, and hands it new sockets.
 #[derive(Debug)]
 pub(crate) struct Alarm {
-    waker: mio::Waker,
+    /// Until the worker has ended.
+    waker: Mutex<Option<mio::Waker>>,
     rung: AtomicBool,
     sockets: Mutex<Vec<mio::net::TcpStream>>,
 }
@@ -35,10 +36,16 @@ impl Alarm {
     /// Wakes the worker, unless somebody has done so already.
     pub(crate) fn ring(&self) {
         if !self.rung.swap(true, Ordering::AcqRel)
-            && let Err(error) = self.waker.wake()
+            && let Some(waker) = &*self.waker.lock()
+            && let Err(error) = waker.wake()
         {
             tracing::warn!(%error, "cannot wake a worker");
         }
+    }
+
+    /// Gives the descriptor back, when the worker has ended.
+    pub(crate) fn close(&self) {
+        self.waker.lock().take();
     }
 
     /// By the worker, before it looks for work.
@@ -62,6 +69,7 @@ pub(crate) fn make(
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), ALARM)?;
         polls.push(poll);
+        let waker = Mutex::new(Some(waker));
         alarms.push(Alarm { waker, rung: AtomicBool::new(false), sockets: Mutex::default() });
     }
     let broker = Broker::new(config.settings(), count);
