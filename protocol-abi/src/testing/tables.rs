@@ -244,7 +244,7 @@ host_functions! {
         level: u32,
         target: kuzzle_str,
         message: kuzzle_str
-    ) -> (), or (); {
+    ) -> (), or Default::default(); {
         // SAFETY: the ABI: both are borrowed until the call returns.
         let (Some(target), Some(message)) = (unsafe { (target.bytes(), message.bytes()) }) else {
             invalid(shared, "log", "a null pointer with a length");
@@ -312,7 +312,7 @@ host_functions! {
         }
     }
 
-    kuzzle_context as Context: fn uuid(shared, out: *mut u8) -> (), or (); {
+    kuzzle_context as Context: fn uuid(shared, out: *mut u8) -> (), or Default::default(); {
         if out.is_null() {
             invalid(shared, "uuid", "a null pointer");
         } else {

@@ -76,8 +76,11 @@ impl Functions {
         // SAFETY: as for `init`; the instance is what `init` made, the id lives until the call returns.
         let table = unsafe { get_extension(instance.0, kuzzle_str::new(KUZZLE_EXTENSION_METRICS)) };
         let table = table.cast::<kuzzle_metrics>();
+        if !table.is_aligned() {
+            return None;
+        }
         // SAFETY: null, or the table of the extension that was asked for, which lives for ever.
-        let read = (table.is_aligned()).then(|| unsafe { table.as_ref() }).flatten()?.read?;
+        let read = unsafe { table.as_ref() }?.read?;
         Some(MetricsTable(read))
     }
 
