@@ -186,3 +186,31 @@ fn the_header_is_the_released_one_of_its_version() {
     assert_eq!(declared(&current), declared(&released));
     assert!(declared(&released).contains("#define KUZZLE_ABI_MINOR 0"));
 }
+
+#[test]
+fn the_metrics_extension_is_the_same_in_c_in_cpp_and_in_the_rust_mirror() {
+    use kuzzle_protocol_abi::raw::metrics::{kuzzle_host_metrics, kuzzle_metric, kuzzle_metrics};
+    use std::mem::offset_of;
+    let test = "the_metrics_extension_is_the_same_in_c_in_cpp_and_in_the_rust_mirror";
+    let ours = [
+        ("kuzzle_metric", size_of::<kuzzle_metric>()),
+        ("kuzzle_metric.name", offset_of!(kuzzle_metric, name)),
+        ("kuzzle_metric.kind", offset_of!(kuzzle_metric, kind)),
+        ("kuzzle_metric.reserved", offset_of!(kuzzle_metric, reserved)),
+        ("kuzzle_metric.value", offset_of!(kuzzle_metric, value)),
+        ("kuzzle_metrics", size_of::<kuzzle_metrics>()),
+        ("kuzzle_host_metrics", size_of::<kuzzle_host_metrics>()),
+    ];
+    let ours: String = ours.iter().map(|(name, value)| format!("{name} {value}\n")).collect();
+    for (variable, default, language, standard) in
+        [("CC", "cc", "c", "-std=c99"), ("CXX", "c++", "c++", "-std=c++17")]
+    {
+        let Some(compiler) = compiler(test, variable, default) else { continue };
+        let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("metrics-{variable}"));
+        let program = program.to_str().unwrap();
+        let options = [standard, "-Wall", "-Wextra", "-Werror", "-pedantic", "-x", language, "-o", program];
+        compile_ok(&compiler, &[&options[..], &["metrics.c"]].concat());
+        let theirs = String::from_utf8(Command::new(program).output().unwrap().stdout).unwrap();
+        assert_eq!(theirs, ours, "{compiler}");
+    }
+}
