@@ -107,8 +107,9 @@ pub fn c_library_against(include: &Path, compiler: &str, sources: &[&str], optio
     let mut inputs = DefaultHasher::new();
     (compiler, version(compiler), OPTIONS, options, sources).hash(&mut inputs);
     let mut header = fs::read(include.join("kuzzle/protocol.h")).expect("sources are readable");
-    // The header of 1.0 had no extension beside it.
-    header.extend(fs::read(include.join("kuzzle/extensions/metrics.h")).unwrap_or_default());
+    // Extensions have revisions of their own: today's go with every header.
+    let today = root().join("protocol-abi/include");
+    header.extend(fs::read(today.join("kuzzle/extensions/metrics.h")).expect("sources are readable"));
     header.hash(&mut inputs);
     for file in inputs_of(sources) {
         (&file, fs::read(&file).expect("sources are readable")).hash(&mut inputs);
@@ -121,7 +122,8 @@ pub fn c_library_against(include: &Path, compiler: &str, sources: &[&str], optio
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let fresh = folder.join(format!("{}-{number}.tmp", std::process::id()));
         let mut command = Command::new(compiler);
-        command.current_dir(root()).args(OPTIONS).arg("-I").arg(include).args(options).args(sources);
+        command.current_dir(root()).args(OPTIONS).arg("-I").arg(include).arg("-I").arg(&today);
+        command.args(options).args(sources);
         command.arg("-o").arg(&fresh);
         let result = command.output().expect("the compiler answered before");
         assert!(result.status.success(), "{command:?}\n{}", String::from_utf8_lossy(&result.stderr));
