@@ -46,6 +46,8 @@ fn is_served(installation: &Installation, project: &Path) {
 
     let report = Report::of(installation.home(), &["--strict", dist.to_str().unwrap()]);
     assert_eq!(report.status, Some(0), "{report:?}");
+    let output = Host::bare_command(&["conformance"]).arg(&dist).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stdout));
     let output = Host::bare_command(&["pack"])
         .args([OsStr::new("-o"), installation.home().as_os_str(), dist.as_os_str()])
         .output()
