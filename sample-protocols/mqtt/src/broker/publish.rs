@@ -212,7 +212,9 @@ impl Broker {
                 self.counters.dropped += connection.shed();
             }
             if needed > limit {
-                self.overflowing.push(key);
+                if !std::mem::replace(&mut connection.overflowing, true) {
+                    self.overflowing.push(key);
+                }
                 self.counters.dropped += 1;
             } else {
                 session.push_pending(delivery);

@@ -66,7 +66,9 @@ fn subscriptions_of_a_client_are_limited() {
     let mut world = World::with(|config| (config.allow_pub_sub, config.max_subscriptions) = (true, 2));
     let peer = world.client_5("c");
     world.send(peer, &subscribe_5(1, &[("a", 0), ("b", 1), ("c", 0), ("a", 2)], &[]));
-    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x97, 2] });
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x97, 0x97] });
+    world.send(peer, &subscribe_5(1, &[("a", 2), ("c", 0)], &[]));
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![2, 0x97] });
     let peer = world.client("d");
     world.send(peer, &subscribe(Version::V311, 1, &[("a", 0), ("b", 1), ("c", 0)]));
     assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x80] });
@@ -205,4 +207,41 @@ fn congestion_is_told_so_that_no_more_is_read() {
     assert!(world.broker.is_congested(peer.key));
     world.receive(peer);
     assert!(!world.broker.is_congested(peer.key));
+}
+
+#[test]
+fn a_filter_that_comes_many_times_in_one_packet_is_looked_for_once() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_subscriptions) = (true, 3));
+    let other = world.client("d");
+    for topic in ["r/1", "r/2"] {
+        world.send(other, &publish(Version::V311, 3, 1, topic, topic));
+    }
+    let peer = world.client("c");
+    let mut filters = vec![("r/#", 0); 1000];
+    filters[2] = ("r/#", 1);
+    world.send(peer, &subscribe(Version::V311, 1, &filters));
+    let got = world.receive(peer);
+    let mut codes = vec![0x80; 1000];
+    codes[..3].copy_from_slice(&[0, 0, 1]);
+    assert_eq!(got[0], Got::SubAck { id: 1, codes });
+    assert_eq!(got.len(), 3, "each message comes once: {got:?}");
+    let session = &world.broker.sessions[world.broker.by_client_id["c"] as usize];
+    assert_eq!(session.in_flight.len(), 2, "the last options count");
+}
+
+#[test]
+fn a_client_that_asks_for_more_retained_messages_than_it_takes_is_closed_once() {
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_queue_size, config.max_in_flight) = (true, 10_000, 1);
+    });
+    let other = world.client("d");
+    for number in 0..1000 {
+        world.send(other, &publish(Version::V311, 3, 1, &format!("r/{number}"), "x"));
+    }
+    let peer = world.client_5("c");
+    let before = world.broker.counters().dropped;
+    world.send(peer, &subscribe_5(1, &[("r/#", 1), ("+/+", 1), ("r/+", 1)], &[]));
+    let got = world.receive(peer);
+    assert_eq!(got[got.len() - 2..], [Got::Disconnect { code: 0x97 }, Got::Closed]);
+    assert_eq!(world.broker.counters().dropped - before, 1, "nothing more was tried");
 }
