@@ -135,22 +135,35 @@ fn sessions_are_limited() {
 }
 
 #[test]
-fn connections_without_connect_are_limited() {
+fn connections_without_connect_are_limited_and_the_oldest_one_goes() {
     let mut world = World::with(|config| config.max_waiting = 2);
-    let [gone, late] = [0, 1].map(|_| world.accept(Version::V311));
-    assert_eq!(world.broker.accept(0, world.now), None);
-    world.lose(gone);
     let client = world.accept(Version::V311);
-    assert_eq!(world.broker.accept(0, world.now), None);
-    // One that has connected does not count.
     world.send(client, &Connect::new(Version::V311, "c").encode());
-    let refused = world.accept(Version::V31);
-    world.send(refused, &Connect::new(Version::V31, "").encode());
-    world.accept(Version::V311);
-    assert_eq!(world.broker.accept(0, world.now), None);
+    world.receive(client);
+    let [gone, first, second] = [0, 1, 2].map(|number| {
+        let peer = world.accept(Version::V311);
+        if number == 0 {
+            world.lose(peer);
+        }
+        peer
+    });
+    assert_eq!((world.receive(first), world.receive(second)), (vec![], vec![]));
+    let third = world.accept(Version::V311);
+    assert_eq!(world.receive(first), [Got::Closed]);
+    assert_eq!(world.receive(gone), [Got::Closed]);
+    // One that has connected does not count, nor is it closed.
+    world.send(second, &Connect::new(Version::V311, "d").encode());
+    let fourth = world.accept(Version::V311);
+    assert_eq!(world.receive(third), []);
+    assert_eq!((world.receive(client), world.broker.counters().unheard), (vec![], 1));
     world.wait(30_000);
-    assert_eq!(world.receive(late), [Got::Closed]);
-    assert_eq!((world.broker.waiting, world.broker.counters().unheard), (0, 3));
+    assert_eq!((world.receive(third), world.receive(fourth)), (vec![Got::Closed], vec![Got::Closed]));
+    assert_eq!(world.broker.waiting, 0);
+    for _ in 0..1000 {
+        let passing = world.accept(Version::V311);
+        world.lose(passing);
+    }
+    assert!(world.broker.arrivals.len() < 100, "those who have gone are forgotten");
 }
 
 #[test]
