@@ -15,7 +15,7 @@ mod tests;
 mod timers;
 mod trie;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -120,6 +120,8 @@ pub(crate) struct Broker {
     generation: u32,
     sessions: Slab<Session>,
     by_client_id: FxHashMap<Arc<str>, u32>,
+    /// Sessions whose client is away: when they end, since when it is away, their place.
+    away: BTreeSet<(u64, u64, u32)>,
     serial: u64,
     subscriptions: Trie,
     retained: Retained,
@@ -153,6 +155,7 @@ impl Broker {
             generation: 0,
             sessions: Slab::new(),
             by_client_id: FxHashMap::default(),
+            away: BTreeSet::new(),
             serial: 0,
             subscriptions: Trie::default(),
             channels: FxHashMap::default(),

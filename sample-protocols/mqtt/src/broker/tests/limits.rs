@@ -135,6 +135,28 @@ fn sessions_are_limited() {
 }
 
 #[test]
+fn sessions_without_a_client_make_room_the_one_that_ends_first_before_others() {
+    let mut world = World::with(|config| config.max_sessions = 3);
+    let away = [("a", 500), ("b", 100), ("c", 1000)]
+        .map(|(name, seconds)| world.connect(&Connect::new(Version::V5, name).kept(seconds)));
+    away.into_iter().for_each(|peer| world.lose(peer));
+    let names = |world: &World| {
+        let mut names: Vec<_> = world.broker.by_client_id.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    world.client("d");
+    assert_eq!(names(&world), ["a", "c", "d"]);
+    world.client("e");
+    assert_eq!(names(&world), ["c", "d", "e"]);
+    // One that comes back is not away any more.
+    world.try_connect(&Connect::new(Version::V5, "c").kept(1000));
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "f"));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x97, .. }, Got::Closed]), "{got:?}");
+    assert_eq!(names(&world), ["c", "d", "e"]);
+}
+
+#[test]
 fn connections_without_connect_are_limited_and_the_oldest_one_goes() {
     let mut world = World::with(|config| config.max_waiting = 2);
     let client = world.accept(Version::V311);
