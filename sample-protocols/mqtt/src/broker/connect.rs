@@ -63,8 +63,11 @@ impl Broker {
             }
         }
         let known = self.by_client_id.contains_key(connect.client_id);
-        if !known && self.sessions.len() >= settings.max_sessions {
-            return Some((Reason::QUOTA_EXCEEDED, "there are as many sessions as this server keeps"));
+        if !known && self.sessions.len() >= settings.max_sessions && self.away.is_empty() {
+            return Some((
+                Reason::QUOTA_EXCEEDED,
+                "there are as many clients as this server keeps sessions of",
+            ));
         }
         None
     }
@@ -113,6 +116,7 @@ impl Broker {
         );
         let window = usize::from(limits.max_in_flight.min(connect.receive_maximum));
         let will = self.will(index, connect);
+        self.is_here(index);
         let session = &mut self.sessions[index as usize];
         session.version = connect.version;
         session.connection = Some(key);
@@ -151,6 +155,12 @@ impl Broker {
                 return (index, true);
             }
             self.end_session(index, now);
+        }
+        while self.sessions.len() >= self.settings.max_sessions
+            && let Some((_, _, first)) = self.away.first().copied()
+        {
+            tracing::debug!(client = &*self.sessions[first as usize].client_id, "a session makes room");
+            self.end_session(first, now);
         }
         self.serial += 1;
         let session = Session::new(self.serial, client_id, connect.version);
@@ -274,6 +284,9 @@ impl Broker {
             return self.end_session(index, now);
         }
         session.ends = (session.expiry != u32::MAX).then_some(now + expiry);
+        let (ends, since) = (session.ends.unwrap_or(u64::MAX), now);
+        session.away = Some((ends, since));
+        self.away.insert((ends, since, index));
         if let Some(will) = &mut session.will {
             will.at = Some(now + will.delay);
         }
@@ -324,8 +337,16 @@ impl Broker {
         }
     }
 
+    /// The session is no longer without its client.
+    fn is_here(&mut self, index: u32) {
+        if let Some((ends, since)) = self.sessions[index as usize].away.take() {
+            self.away.remove(&(ends, since, index));
+        }
+    }
+
     /// Forgets the session. Its will is published at the latest now.
     fn end_session(&mut self, index: u32, now: u64) {
+        self.is_here(index);
         let session = &mut self.sessions[index as usize];
         let will = session.will.take();
         session.ends = None;

@@ -49,6 +49,8 @@ pub(super) struct Connection {
     /// The part of it that may be lost.
     droppable_cost: usize,
     pub(super) dirty: bool,
+    /// More waits for the client than its queue holds: it is to be closed.
+    pub(super) overflowing: bool,
 }
 
 /// Topic aliases of one connection, towards the client.
@@ -88,6 +90,7 @@ impl Connection {
             outbox_cost: 0,
             droppable_cost: 0,
             dirty: false,
+            overflowing: false,
         }
     }
 

@@ -15,7 +15,7 @@ mod tests;
 mod timers;
 mod trie;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -115,9 +115,13 @@ pub(crate) struct Broker {
     connections: Slab<Connection>,
     /// How many of them have not sent CONNECT yet.
     waiting: usize,
+    /// These, the oldest first; some are out of date.
+    arrivals: VecDeque<Key>,
     generation: u32,
     sessions: Slab<Session>,
     by_client_id: FxHashMap<Arc<str>, u32>,
+    /// Sessions whose client is away: when they end, since when it is away, their place.
+    away: BTreeSet<(u64, u64, u32)>,
     serial: u64,
     subscriptions: Trie,
     retained: Retained,
@@ -147,9 +151,11 @@ impl Broker {
             settings,
             connections: Slab::new(),
             waiting: 0,
+            arrivals: VecDeque::new(),
             generation: 0,
             sessions: Slab::new(),
             by_client_id: FxHashMap::default(),
+            away: BTreeSet::new(),
             serial: 0,
             subscriptions: Trie::default(),
             channels: FxHashMap::default(),
@@ -168,12 +174,21 @@ impl Broker {
         &self.settings
     }
 
-    /// A network connection of this worker has been accepted. `None`: too many have not sent CONNECT
-    /// yet, so it is to be closed.
-    pub(crate) fn accept(&mut self, worker: usize, now: u64) -> Option<Key> {
-        if self.waiting >= self.settings.max_waiting {
-            self.counters.unheard += 1;
-            return None;
+    /// A network connection of this worker has been accepted. If too many have not sent CONNECT yet,
+    /// the one that has had the most time for it is closed.
+    pub(crate) fn accept(&mut self, worker: usize, now: u64) -> Key {
+        while self.waiting >= self.settings.max_waiting
+            && let Some(oldest) = self.arrivals.pop_front()
+        {
+            if self.is_waiting(oldest) {
+                self.counters.unheard += 1;
+                self.end(oldest, None, true, now);
+            }
+        }
+        if self.arrivals.len() > 2 * self.waiting + 64 {
+            let mut arrivals = std::mem::take(&mut self.arrivals);
+            arrivals.retain(|key| self.is_waiting(*key));
+            self.arrivals = arrivals;
         }
         self.waiting += 1;
         self.generation = self.generation.wrapping_add(1);
@@ -181,7 +196,12 @@ impl Broker {
         let key = Key { index: entry.key() as u32, generation: self.generation };
         entry.insert(Connection::new(key, worker));
         self.set_connection_timer(key.index, Some(now + self.settings.connect_timeout));
-        Some(key)
+        self.arrivals.push_back(key);
+        key
+    }
+
+    fn is_waiting(&self, key: Key) -> bool {
+        self.connection(key).is_some_and(|connection| connection.stage == Stage::Waiting)
     }
 
     /// A packet has come. It is answered, apart from what [`Next`] asks for.

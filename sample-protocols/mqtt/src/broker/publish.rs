@@ -38,6 +38,14 @@ impl Broker {
     /// PUBLISH of a client.
     pub(super) fn incoming(&mut self, key: Key, session: u32, publish: &Publish<'_>, now: u64) -> Next {
         let version = self.sessions[session as usize].version;
+        // Also one that has come already can set an alias.
+        let topic = match self.resolve_alias(key, publish) {
+            Ok(topic) => topic,
+            Err(why) => {
+                self.fail(key, Reason::TOPIC_ALIAS_INVALID, why, now);
+                return Next::Nothing;
+            }
+        };
         if publish.qos == Qos::ExactlyOnce {
             let incoming = &self.sessions[session as usize].incoming;
             if incoming.contains(&publish.id) {
@@ -49,13 +57,6 @@ impl Broker {
                 return Next::Nothing;
             }
         }
-        let topic = match self.resolve_alias(key, publish) {
-            Ok(topic) => topic,
-            Err(why) => {
-                self.fail(key, Reason::TOPIC_ALIAS_INVALID, why, now);
-                return Next::Nothing;
-            }
-        };
         let topic = topic.as_deref().unwrap_or(publish.topic);
         let is_request = *topic == *self.settings.request_topic;
         let refused = if !is_request && (!self.may_publish(topic) || self.is_channel(topic)) {
@@ -212,7 +213,9 @@ impl Broker {
                 self.counters.dropped += connection.shed();
             }
             if needed > limit {
-                self.overflowing.push(key);
+                if !std::mem::replace(&mut connection.overflowing, true) {
+                    self.overflowing.push(key);
+                }
                 self.counters.dropped += 1;
             } else {
                 session.push_pending(delivery);

@@ -63,6 +63,8 @@ pub(super) struct Session {
     pub(super) expiry: u32,
     /// When it ends, if it is away.
     pub(super) ends: Option<u64>,
+    /// Its key among those whose client is away.
+    pub(super) away: Option<(u64, u64)>,
     /// Its place in the timers.
     pub(super) deadline: Option<u64>,
     pub(super) will: Option<Box<Will>>,
@@ -89,6 +91,7 @@ impl Session {
             connection: None,
             expiry: 0,
             ends: None,
+            away: None,
             deadline: None,
             will: None,
             subscriptions: FxHashSet::default(),

@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use rustc_hash::FxHashMap;
+
 use super::publish::Encodings;
 use super::session::Delivery;
 use super::trie::Subscriber;
@@ -16,9 +18,15 @@ impl Broker {
             return self.fail(key, Reason::NOT_AUTHORIZED, "a filter may not be subscribed to", now);
         }
         let mut codes = Vec::new();
-        let mut wanted = Vec::new();
-        for (filter, options) in subscribe.filters() {
-            match self.subscribe_one(session, &filter, options, subscribe.subscription_id) {
+        let mut wanted: Vec<(&str, Options)> = Vec::new();
+        let mut places = FxHashMap::default();
+        for (number, (filter, options)) in subscribe.filters().enumerate() {
+            let subscribed = if number < self.settings.max_subscriptions {
+                self.subscribe_one(session, &filter, options, subscribe.subscription_id)
+            } else {
+                Err(Reason::QUOTA_EXCEEDED)
+            };
+            match subscribed {
                 Ok(existed) => {
                     codes.push(options.qos as u8);
                     let retained = match options.retain_handling {
@@ -27,7 +35,12 @@ impl Broker {
                         RetainHandling::Never => false,
                     };
                     if retained && filter.share.is_none() {
-                        wanted.push((filter.filter, options));
+                        // A filter that comes several times is looked for once, with its last options.
+                        let place = *places.entry(filter.filter).or_insert(wanted.len());
+                        match wanted.get_mut(place) {
+                            Some(known) => known.1 = options,
+                            None => wanted.push((filter.filter, options)),
+                        }
                     }
                 }
                 Err(reason) if version.is_5() => codes.push(reason.0),
@@ -39,7 +52,7 @@ impl Broker {
         }
         self.push(key, Frame::Other(encode::suback(version, false, subscribe.id, &codes).into()));
         for (filter, options) in wanted {
-            self.send_retained(session, filter, options, subscribe.subscription_id, now);
+            self.send_retained(key, session, filter, options, subscribe.subscription_id, now);
         }
     }
 
@@ -79,8 +92,14 @@ impl Broker {
         topic.len() <= self.settings.max_topic_length && levels() <= self.settings.max_topic_levels
     }
 
-    fn send_retained(&mut self, session: u32, filter: &str, options: Options, id: u32, now: u64) {
+    fn send_retained(&mut self, key: Key, session: u32, filter: &str, options: Options, id: u32, now: u64) {
+        if self.is_overflowing(key) {
+            return;
+        }
         for message in self.retained.matching(filter, now) {
+            if self.is_overflowing(key) {
+                return;
+            }
             // What is a channel now belongs to the host alone.
             if self.is_channel(&message.topic) {
                 continue;
@@ -94,6 +113,11 @@ impl Broker {
                 now,
             );
         }
+    }
+
+    /// Whether it is to be closed, as too much waits for it.
+    fn is_overflowing(&self, key: Key) -> bool {
+        self.connection(key).is_none_or(|connection| connection.overflowing)
     }
 
     pub(super) fn unsubscribe(&mut self, key: Key, session: u32, unsubscribe: &Unsubscribe<'_>) {

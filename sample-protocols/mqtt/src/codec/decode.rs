@@ -126,7 +126,9 @@ fn connect<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
         (b"MQTT", 4) => Version::V311,
         (b"MQTT", 5) => Version::V5,
         (b"MQTT" | b"MQIsdp", _) => {
-            let answer = if level > 5 { Version::V5 } else { Version::V311 };
+            // A bridge of mosquitto marks its level by the high bit, and tries another one if it is told
+            // in the format of MQTT 3.1.1.
+            let answer = if level > 5 && level & 0x80 == 0 { Version::V5 } else { Version::V311 };
             return Err(DecodeError {
                 connect: Some(answer),
                 ..DecodeError::new(

@@ -205,7 +205,7 @@ impl Worker {
             tracing::debug!(%error, "a client has gone at once");
             return;
         }
-        let Some(key) = self.shared.with(|state, now| state.broker.accept(self.index, now)) else { return };
+        let key = self.shared.with(|state, now| state.broker.accept(self.index, now));
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut stream, Token(key.index as usize), interest) {
             tracing::warn!(%error, "cannot watch a client's socket");

@@ -299,3 +299,16 @@ fn a_disconnect_fits_the_clients_packet_size() {
         assert_eq!(wire::parse(&bytes, Version::V5), [Got::Disconnect { code: 0x81 }]);
     }
 }
+
+#[test]
+fn a_bridge_that_marks_its_level_is_told_so_that_it_tries_another_one() {
+    let mut world = World::new();
+    for level in [0x83, 0x84] {
+        let mut connect = Connect::new(Version::V311, "c").encode();
+        connect[8] = level;
+        let peer = world.accept(Version::V311);
+        world.send(peer, &connect);
+        let refused = Got::ConnAck { present: false, code: 1, properties: vec![] };
+        assert_eq!(world.receive(peer), [refused, Got::Closed], "{level}");
+    }
+}

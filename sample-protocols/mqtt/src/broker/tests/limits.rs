@@ -66,7 +66,9 @@ fn subscriptions_of_a_client_are_limited() {
     let mut world = World::with(|config| (config.allow_pub_sub, config.max_subscriptions) = (true, 2));
     let peer = world.client_5("c");
     world.send(peer, &subscribe_5(1, &[("a", 0), ("b", 1), ("c", 0), ("a", 2)], &[]));
-    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x97, 2] });
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x97, 0x97] });
+    world.send(peer, &subscribe_5(1, &[("a", 2), ("c", 0)], &[]));
+    assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![2, 0x97] });
     let peer = world.client("d");
     world.send(peer, &subscribe(Version::V311, 1, &[("a", 0), ("b", 1), ("c", 0)]));
     assert_eq!(world.one(peer), Got::SubAck { id: 1, codes: vec![0, 1, 0x80] });
@@ -133,22 +135,57 @@ fn sessions_are_limited() {
 }
 
 #[test]
-fn connections_without_connect_are_limited() {
+fn sessions_without_a_client_make_room_the_one_that_ends_first_before_others() {
+    let mut world = World::with(|config| config.max_sessions = 3);
+    let away = [("a", 500), ("b", 100), ("c", 1000)]
+        .map(|(name, seconds)| world.connect(&Connect::new(Version::V5, name).kept(seconds)));
+    away.into_iter().for_each(|peer| world.lose(peer));
+    let names = |world: &World| {
+        let mut names: Vec<_> = world.broker.by_client_id.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    world.client("d");
+    assert_eq!(names(&world), ["a", "c", "d"]);
+    world.client("e");
+    assert_eq!(names(&world), ["c", "d", "e"]);
+    // One that comes back is not away any more.
+    world.try_connect(&Connect::new(Version::V5, "c").kept(1000));
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, "f"));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x97, .. }, Got::Closed]), "{got:?}");
+    assert_eq!(names(&world), ["c", "d", "e"]);
+}
+
+#[test]
+fn connections_without_connect_are_limited_and_the_oldest_one_goes() {
     let mut world = World::with(|config| config.max_waiting = 2);
-    let [gone, late] = [0, 1].map(|_| world.accept(Version::V311));
-    assert_eq!(world.broker.accept(0, world.now), None);
-    world.lose(gone);
     let client = world.accept(Version::V311);
-    assert_eq!(world.broker.accept(0, world.now), None);
-    // One that has connected does not count.
     world.send(client, &Connect::new(Version::V311, "c").encode());
-    let refused = world.accept(Version::V31);
-    world.send(refused, &Connect::new(Version::V31, "").encode());
-    world.accept(Version::V311);
-    assert_eq!(world.broker.accept(0, world.now), None);
+    world.receive(client);
+    let [gone, first, second] = [0, 1, 2].map(|number| {
+        let peer = world.accept(Version::V311);
+        if number == 0 {
+            world.lose(peer);
+        }
+        peer
+    });
+    assert_eq!((world.receive(first), world.receive(second)), (vec![], vec![]));
+    let third = world.accept(Version::V311);
+    assert_eq!(world.receive(first), [Got::Closed]);
+    assert_eq!(world.receive(gone), [Got::Closed]);
+    // One that has connected does not count, nor is it closed.
+    world.send(second, &Connect::new(Version::V311, "d").encode());
+    let fourth = world.accept(Version::V311);
+    assert_eq!(world.receive(third), []);
+    assert_eq!((world.receive(client), world.broker.counters().unheard), (vec![], 1));
     world.wait(30_000);
-    assert_eq!(world.receive(late), [Got::Closed]);
-    assert_eq!((world.broker.waiting, world.broker.counters().unheard), (0, 3));
+    assert_eq!((world.receive(third), world.receive(fourth)), (vec![Got::Closed], vec![Got::Closed]));
+    assert_eq!(world.broker.waiting, 0);
+    for _ in 0..1000 {
+        let passing = world.accept(Version::V311);
+        world.lose(passing);
+    }
+    assert!(world.broker.arrivals.len() < 100, "those who have gone are forgotten");
 }
 
 #[test]
@@ -205,4 +242,41 @@ fn congestion_is_told_so_that_no_more_is_read() {
     assert!(world.broker.is_congested(peer.key));
     world.receive(peer);
     assert!(!world.broker.is_congested(peer.key));
+}
+
+#[test]
+fn a_filter_that_comes_many_times_in_one_packet_is_looked_for_once() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_subscriptions) = (true, 3));
+    let other = world.client("d");
+    for topic in ["r/1", "r/2"] {
+        world.send(other, &publish(Version::V311, 3, 1, topic, topic));
+    }
+    let peer = world.client("c");
+    let mut filters = vec![("r/#", 0); 1000];
+    filters[2] = ("r/#", 1);
+    world.send(peer, &subscribe(Version::V311, 1, &filters));
+    let got = world.receive(peer);
+    let mut codes = vec![0x80; 1000];
+    codes[..3].copy_from_slice(&[0, 0, 1]);
+    assert_eq!(got[0], Got::SubAck { id: 1, codes });
+    assert_eq!(got.len(), 3, "each message comes once: {got:?}");
+    let session = &world.broker.sessions[world.broker.by_client_id["c"] as usize];
+    assert_eq!(session.in_flight.len(), 2, "the last options count");
+}
+
+#[test]
+fn a_client_that_asks_for_more_retained_messages_than_it_takes_is_closed_once() {
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_queue_size, config.max_in_flight) = (true, 10_000, 1);
+    });
+    let other = world.client("d");
+    for number in 0..1000 {
+        world.send(other, &publish(Version::V311, 3, 1, &format!("r/{number}"), "x"));
+    }
+    let peer = world.client_5("c");
+    let before = world.broker.counters().dropped;
+    world.send(peer, &subscribe_5(1, &[("r/#", 1), ("+/+", 1), ("r/+", 1)], &[]));
+    let got = world.receive(peer);
+    assert_eq!(got[got.len() - 2..], [Got::Disconnect { code: 0x97 }, Got::Closed]);
+    assert_eq!(world.broker.counters().dropped - before, 1, "nothing more was tried");
 }

@@ -139,6 +139,8 @@ fn is_sound(world: &World) {
     }
     let waiting = broker.connections.iter().filter(|(_, one)| one.stage == Stage::Waiting).count();
     assert_eq!(broker.waiting, waiting);
+    let away = broker.sessions.iter().filter(|(_, session)| session.connection.is_none()).count();
+    assert_eq!(broker.away.len(), away);
     assert!(broker.overflowing.is_empty() && broker.wills.is_empty() && broker.unheard.is_empty());
 }
 

@@ -302,3 +302,18 @@ fn a_publisher_that_exceeds_the_receive_maximum_is_closed() {
     world.send(peer, &publish_5(4, 4, "a", "x", &[]));
     assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x93 }, Got::Closed]);
 }
+
+#[test]
+fn a_message_of_qos_2_that_comes_again_sets_its_alias_or_is_refused_for_it() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    let listener = world.client_5("l");
+    world.subscribe(listener, "a", 0);
+    world.send(peer, &publish_5(4, 1, "a", "1", &[]));
+    world.send(peer, &publish_5(12, 1, "a", "1", b"\x23\0\x01"));
+    world.send(peer, &publish_5(0, 0, "", "2", b"\x23\0\x01"));
+    assert_eq!(world.payloads(listener), ["1", "2"]);
+    world.receive(peer);
+    world.send(peer, &publish_5(12, 1, "a", "1", b"\x23\xFF\xFF"));
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x94 }, Got::Closed]);
+}
