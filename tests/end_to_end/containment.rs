@@ -3,26 +3,32 @@
 use kuzzle_tests::{Client, Finished, Host, Installation, LineClient, UdpClient, cc};
 use serde_json::{Value, json};
 
-const SUBSCRIBE: &str =
+pub(crate) const SUBSCRIBE: &str =
     r#"{"controller":"realtime","action":"subscribe","index":"i","collection":"c","body":{}}"#;
-const PUBLISH: &str =
+pub(crate) const PUBLISH: &str =
     r#"{"controller":"realtime","action":"publish","index":"i","collection":"c","body":{}}"#;
-const NOW: &str = r#"{"controller":"server","action":"now"}"#;
+pub(crate) const NOW: &str = r#"{"controller":"server","action":"now"}"#;
 
-/// A host with `line` and the fixture `panicky`, which panics in this function.
-struct Panicky {
-    host: Host,
-    line: LineClient,
-    client: UdpClient,
+/// A host with `line` and the fixture `panicky`.
+pub(crate) struct Panicky {
+    pub(crate) host: Host,
+    pub(crate) line: LineClient,
+    pub(crate) client: UdpClient,
     _installation: Installation,
 }
 
 impl Panicky {
+    /// One that panics in this function.
     fn start(test: &str, panic_in: &str) -> Option<Self> {
+        Self::with(test, &json!({ "panicIn": panic_in }))
+    }
+
+    /// One with these options.
+    pub(crate) fn with(test: &str, options: &Value) -> Option<Self> {
         let compiler = cc(test)?;
         let installation = Installation::new();
         installation.line(&compiler).rust("panicky", "kuzzle_fixture_panicky");
-        installation.options("panicky", &json!({ "panicIn": panic_in }));
+        installation.options("panicky", options);
         let mut host = Host::start(&installation);
         let mut line = LineClient::connect(host.address("line"));
         line.is_served();

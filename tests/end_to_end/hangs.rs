@@ -2,36 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use kuzzle_tests::{Client, Finished, Host, Installation, LineClient, UdpClient, cc};
-use serde_json::{Value, json};
+use kuzzle_tests::{Client, Finished};
+use serde_json::json;
 
-const PUBLISH: &str =
-    r#"{"controller":"realtime","action":"publish","index":"i","collection":"c","body":{}}"#;
-const SUBSCRIBE: &str =
-    r#"{"controller":"realtime","action":"subscribe","index":"i","collection":"c","body":{}}"#;
-const NOW: &str = r#"{"controller":"server","action":"now"}"#;
+use super::containment::{NOW, PUBLISH, Panicky, SUBSCRIBE};
 
-/// A host with `line`, and with the fixture `panicky` with these options.
-struct Scene {
-    host: Host,
-    line: LineClient,
-    panicky: UdpClient,
-    _installation: Installation,
-}
-
-impl Scene {
-    fn start(test: &str, options: &Value) -> Option<Self> {
-        let compiler = cc(test)?;
-        let installation = Installation::new();
-        installation.line(&compiler).rust("panicky", "kuzzle_fixture_panicky");
-        installation.options("panicky", options);
-        let mut host = Host::start(&installation);
-        let mut line = LineClient::connect(host.address("line"));
-        line.is_served();
-        let panicky = UdpClient::connect(host.address("panicky"));
-        Some(Self { host, line, panicky, _installation: installation })
-    }
-
+impl Panicky {
     /// `line` publishes until the host has suspended `panicky` because of this function, and each
     /// answer comes at once; afterwards too.
     fn ends_with_panicky_suspended_because_of(mut self, function: &str) -> Finished {
@@ -72,18 +48,18 @@ impl Scene {
 #[test]
 fn a_broadcast_that_hangs_on_the_publishers_thread_suspends_its_protocol() {
     let test = "a_broadcast_that_hangs_on_the_publishers_thread_suspends_its_protocol";
-    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
-    scene.panicky.subscribe("i", "c");
-    scene.panicky.send_text(PUBLISH);
+    let Some(mut scene) = Panicky::with(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.client.subscribe("i", "c");
+    scene.client.send_text(PUBLISH);
     scene.ends_with_panicky_suspended_because_of("broadcast");
 }
 
 #[test]
 fn clients_of_a_suspended_protocol_leave_their_rooms() {
     let test = "clients_of_a_suspended_protocol_leave_their_rooms";
-    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };
+    let Some(mut scene) = Panicky::with(test, &json!({ "hangIn": "completion" })) else { return };
     scene.line.subscribe_with(&json!({ "index": "i", "collection": "c", "users": "all" }));
-    scene.panicky.send_text(SUBSCRIBE);
+    scene.client.send_text(SUBSCRIBE);
     assert_eq!(scene.line.receive()["user"], "in");
     let left = scene.line.receive();
     assert_eq!((&left["user"], &left["result"]["count"]), (&json!("out"), &json!(1)));
@@ -94,8 +70,8 @@ fn clients_of_a_suspended_protocol_leave_their_rooms() {
 #[test]
 fn a_broadcast_that_hangs_because_of_others_suspends_its_protocol() {
     let test = "a_broadcast_that_hangs_because_of_others_suspends_its_protocol";
-    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
-    scene.panicky.subscribe("i", "c");
+    let Some(mut scene) = Panicky::with(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.client.subscribe("i", "c");
     for _ in 0..2 {
         scene.line.send_text(PUBLISH);
         assert_eq!(scene.line.receive()["status"], 200);
@@ -106,11 +82,11 @@ fn a_broadcast_that_hangs_because_of_others_suspends_its_protocol() {
 #[test]
 fn every_message_for_a_suspended_protocol_is_counted() {
     let test = "every_message_for_a_suspended_protocol_is_counted";
-    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "broadcast" })) else { return };
-    scene.panicky.subscribe("i", "c");
+    let Some(mut scene) = Panicky::with(test, &json!({ "hangIn": "broadcast" })) else { return };
+    scene.client.subscribe("i", "c");
     scene.line.subscribe("i", "c");
     let mut published = 0;
-    let mut publish = |scene: &mut Scene, messages: u64| {
+    let mut publish = |scene: &mut Panicky, messages: u64| {
         published += messages;
         for _ in 0..messages {
             scene.line.send_text(PUBLISH);
@@ -135,23 +111,23 @@ fn every_message_for_a_suspended_protocol_is_counted() {
 #[test]
 fn a_completion_that_hangs_suspends_its_protocol() {
     let test = "a_completion_that_hangs_suspends_its_protocol";
-    let Some(mut scene) = Scene::start(test, &json!({ "hangIn": "completion" })) else { return };
-    scene.panicky.send_text(NOW);
+    let Some(mut scene) = Panicky::with(test, &json!({ "hangIn": "completion" })) else { return };
+    scene.client.send_text(NOW);
     scene.ends_with_panicky_suspended_because_of("completion");
 }
 
 #[test]
 fn a_slow_call_is_told_and_the_protocol_serves_on() {
     let test = "a_slow_call_is_told_and_the_protocol_serves_on";
-    let Some(mut scene) = Scene::start(test, &json!({ "slowIn": "broadcast" })) else { return };
-    scene.panicky.subscribe("i", "c");
-    scene.panicky.send_text(PUBLISH);
-    assert_eq!(scene.panicky.receive()["status"], 200);
+    let Some(mut scene) = Panicky::with(test, &json!({ "slowIn": "broadcast" })) else { return };
+    scene.client.subscribe("i", "c");
+    scene.client.send_text(PUBLISH);
+    assert_eq!(scene.client.receive()["status"], 200);
     let slow = scene.host.wait_log("a slow call: it has not returned for 100 ms");
     assert!(slow.contains("protocol=panicky") && slow.contains("function=broadcast"), "{slow}");
     let returned = scene.host.wait_log("a slow call has returned");
     assert!(returned.contains("protocol=panicky") && returned.contains("lasted_ms="), "{returned}");
-    assert_eq!(scene.panicky.request(&json!({ "controller": "server", "action": "now" }))["status"], 200);
+    assert_eq!(scene.client.request(&json!({ "controller": "server", "action": "now" }))["status"], 200);
     let host = scene.host.terminate();
     assert!(!host.is_clean().log.contains("suspended"), "{}", host.log);
 }
