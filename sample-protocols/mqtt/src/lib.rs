@@ -55,7 +55,7 @@ impl Protocol for Mqtt {
         })?;
         listener.set_nonblocking(true)?;
         entry_point.report_listener("tcp", &listener.local_addr()?.to_string())?;
-        let (shared, workers) = net::make(entry_point, context, &config, listener)?;
+        let (shared, workers) = net::make(entry_point, context, config.settings, listener)?;
         Ok(Self { shared, workers: Mutex::new(workers), threads: Mutex::default() })
     }
 

@@ -83,7 +83,7 @@ impl Broker {
     /// mode also to those who have subscribed to the response topic.
     pub(crate) fn answer(&mut self, key: Key, to: ReplyTo, payload: &Bytes, now: u64) {
         let is_usual = to.topic.is_none();
-        let topic = to.topic.unwrap_or_else(|| Arc::clone(&self.settings.response_topic));
+        let topic = to.topic.unwrap_or_else(|| Arc::clone(&self.response_topic));
         let message =
             Message { topic, payload: payload.clone(), properties: to.properties, ..Message::to_topic("") };
         let message = Arc::new(message);

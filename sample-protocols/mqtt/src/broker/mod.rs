@@ -9,6 +9,7 @@ mod message;
 mod publish;
 mod retained;
 mod session;
+mod settings;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use slab::Slab;
 pub(crate) use connect::Admission;
 pub(crate) use connection::Taken;
 pub(crate) use frame::Frame;
+pub(crate) use settings::Settings;
 
 use crate::codec::encode::{self, Acknowledge};
 use crate::codec::{DecodeError, Packet, Reason, Version};
@@ -39,44 +41,6 @@ use trie::Trie;
 pub(crate) struct Key {
     pub(crate) index: u32,
     pub(crate) generation: u32,
-}
-
-/// What the broker is told by the options.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) allow_pub_sub: bool,
-    pub(crate) open_channels: bool,
-    pub(crate) development_mode: bool,
-    pub(crate) request_topic: Arc<str>,
-    pub(crate) response_topic: Arc<str>,
-    /// In milliseconds.
-    pub(crate) disconnect_delay: u64,
-    /// In milliseconds.
-    pub(crate) connect_timeout: u64,
-    /// Connections that have not sent CONNECT yet.
-    pub(crate) max_waiting: usize,
-    /// In seconds; 0: no ceiling.
-    pub(crate) max_keep_alive: u16,
-    /// In bytes.
-    pub(crate) max_packet_size: usize,
-    /// In bytes, for each client.
-    pub(crate) max_queue_size: usize,
-    /// QoS 1 and 2 messages on their way to a client.
-    pub(crate) max_in_flight: u16,
-    /// QoS 2 messages on their way from a client.
-    pub(crate) receive_maximum: u16,
-    pub(crate) topic_alias_maximum: u16,
-    /// For each client.
-    pub(crate) max_subscriptions: usize,
-    /// In bytes.
-    pub(crate) max_topic_length: usize,
-    pub(crate) max_topic_levels: usize,
-    /// In seconds.
-    pub(crate) max_session_expiry: u32,
-    pub(crate) max_sessions: usize,
-    pub(crate) max_retained: usize,
-    /// In bytes.
-    pub(crate) max_retained_size: usize,
 }
 
 /// What the caller has to do with a packet that the broker has looked at.
@@ -112,6 +76,8 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Broker {
     settings: Settings,
+    /// Where answers go that have no place of their own.
+    response_topic: Arc<str>,
     connections: Slab<Connection>,
     /// How many of them have not sent CONNECT yet.
     waiting: usize,
@@ -148,6 +114,7 @@ impl Broker {
     pub(crate) fn new(settings: Settings, workers: usize) -> Self {
         Self {
             retained: Retained::new(settings.max_retained, settings.max_retained_size),
+            response_topic: settings.response_topic.as_str().into(),
             settings,
             connections: Slab::new(),
             waiting: 0,

@@ -13,8 +13,7 @@ use parking_lot::Mutex;
 
 pub(crate) use worker::Worker;
 
-use crate::broker::Broker;
-use crate::config::Config;
+use crate::broker::{Broker, Settings};
 use crate::shared::Shared;
 
 /// Tokens beside the connections' places in the broker's table.
@@ -59,7 +58,7 @@ impl Alarm {
 pub(crate) fn make(
     entry_point: EntryPoint,
     context: Context,
-    config: &Config,
+    settings: Settings,
     listener: std::net::TcpListener,
 ) -> Result<(Arc<Shared>, Vec<Worker>), Error> {
     let count = entry_point.suggested_worker_threads().clamp(1, MOST_WORKERS);
@@ -72,7 +71,7 @@ pub(crate) fn make(
         let waker = Mutex::new(Some(waker));
         alarms.push(Alarm { waker, rung: AtomicBool::new(false), sockets: Mutex::default() });
     }
-    let broker = Broker::new(config.settings(), count);
+    let broker = Broker::new(settings, count);
     let shared = Arc::new(Shared::new(entry_point, context, broker, alarms));
     let mut listener = Some(TcpListener::from_std(listener));
     let mut workers = Vec::new();

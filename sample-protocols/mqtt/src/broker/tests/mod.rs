@@ -15,7 +15,6 @@ mod wire;
 use bytes::Bytes;
 
 use super::*;
-use crate::config::Config;
 use wire::{Connect, Got, publish, publish_5, subscribe, subscribe_5, unsubscribe};
 
 /// A broker, the time, and what its clients have been sent.
@@ -35,13 +34,13 @@ struct Peer {
 impl World {
     /// With publish/subscribe allowed.
     fn new() -> Self {
-        Self::with(|config| config.allow_pub_sub = true)
+        Self::with(|settings| settings.allow_pub_sub = true)
     }
 
-    fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::default();
-        change(&mut config);
-        Self { broker: Broker::new(config.settings(), 1), now: 1000, assigned: 0 }
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        Self { broker: Broker::new(settings, 1), now: 1000, assigned: 0 }
     }
 
     fn accept(&mut self, version: Version) -> Peer {
@@ -150,5 +149,5 @@ impl World {
 }
 
 fn decode(bytes: &[u8], version: Option<Version>) -> Result<Option<(Packet<'_>, usize)>, DecodeError> {
-    crate::codec::decode(bytes, version, Config::default().max_packet_size)
+    crate::codec::decode(bytes, version, Settings::default().max_packet_size)
 }
