@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::connection::Stage;
 use super::message::Message;
-use super::publish::{Encodings, choose};
+use super::publish::{Encodings, Flags, choose};
 use super::session::Delivery;
 use super::trie::Subscriber;
 use super::{Broker, Key, ReplyTo};
@@ -64,7 +64,8 @@ impl Broker {
         for share in shares {
             listeners.extend(choose(share, may_listen).filter(|chosen| may_listen(chosen.session)));
         }
-        let message = Arc::new(Message { payload: payload.clone(), ..Message::to_topic(channel) });
+        let message = Message { payload: payload.clone(), ..Message::to_topic(channel) };
+        let message = Arc::new(message.kept_in(&self.memory));
         let mut encodings = Encodings::default();
         for listener in listeners {
             let subscriptions = if listener.id == 0 { Vec::new() } else { vec![listener.id] };
@@ -76,7 +77,7 @@ impl Broker {
     /// Sends a notification to one connection, subscribed or not.
     pub(crate) fn notify(&mut self, key: Key, channel: &str, payload: &Bytes, now: u64) {
         let message = Message { payload: payload.clone(), ..Message::to_topic(channel) };
-        self.send_to(key, &Arc::new(message), now);
+        self.send_to(key, &Arc::new(message.kept_in(&self.memory)), true, now);
     }
 
     /// Sends the answer to a request to the client that has asked, subscribed or not; in development
@@ -86,8 +87,8 @@ impl Broker {
         let topic = to.topic.unwrap_or_else(|| Arc::clone(&self.response_topic));
         let message =
             Message { topic, payload: payload.clone(), properties: to.properties, ..Message::to_topic("") };
-        let message = Arc::new(message);
-        self.send_to(key, &message, now);
+        let message = Arc::new(message.kept_in(&self.memory));
+        self.send_to(key, &message, false, now);
         if self.settings.development_mode && is_usual {
             let Some((subscribers, _)) = self.subscriptions.exact(&message.topic) else { return };
             let others: FxHashSet<u32> = subscribers
@@ -105,9 +106,10 @@ impl Broker {
         self.settle(now);
     }
 
-    fn send_to(&mut self, key: Key, message: &Arc<Message>, now: u64) {
+    fn send_to(&mut self, key: Key, message: &Arc<Message>, droppable: bool, now: u64) {
         if self.connection(key).is_some_and(|connection| matches!(connection.stage, Stage::Live(_))) {
-            self.send(key, &notification(message, Vec::new()), 0, false, &mut Encodings::default(), now);
+            let flags = Flags { id: 0, dup: false, droppable };
+            self.send(key, &notification(message, Vec::new()), flags, &mut Encodings::default(), now);
         }
     }
 }

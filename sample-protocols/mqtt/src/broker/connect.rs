@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::connection::{Stage, Told};
 use super::message::Message;
-use super::session::{Session, Stage as Exchange, Will};
-use super::{Broker, Frame, Key, Next};
+use super::session::{self, Session, Stage as Exchange, Will};
+use super::timers::Owner;
+use super::{Broker, Frame, Key, Next, soon};
 use crate::codec::encode::{self, Acknowledge, ConnAck};
 use crate::codec::packet::{Connect, Disconnect};
 use crate::codec::{Packet, Reason, Version};
@@ -61,6 +62,10 @@ impl Broker {
                     "the will's topic is longer than this server takes",
                 ));
             }
+        }
+        let will = connect.will.as_ref().map_or(0, |will| will.topic.len() + will.payload.len());
+        if !self.memory.has_room(0, session::BASE + connect.client_id.len() + will) {
+            return Some((Reason::QUOTA_EXCEEDED, "this server has no memory left"));
         }
         let known = self.by_client_id.contains_key(connect.client_id);
         if !known && self.sessions.len() >= settings.max_sessions && self.away.is_empty() {
@@ -163,7 +168,7 @@ impl Broker {
             self.end_session(first, now);
         }
         self.serial += 1;
-        let session = Session::new(self.serial, client_id, connect.version);
+        let session = Session::new(self.serial, client_id, connect.version, &self.memory);
         let client_id = Arc::clone(&session.client_id);
         let index = self.sessions.insert(session) as u32;
         self.by_client_id.insert(client_id, index);
@@ -181,7 +186,9 @@ impl Broker {
             properties: will.properties.forwarded(),
             expires: None,
             from: Some(self.sessions[session as usize].serial),
-        };
+            kept: None,
+        }
+        .kept_in(&self.memory);
         let delay = u64::from(will.delay) * 1000;
         Some(Box::new(Will { message, delay, expiry: will.expiry, at: None }))
     }
@@ -249,8 +256,7 @@ impl Broker {
                 connection.push(Frame::Other(last.into()));
             }
         }
-        connection.aliases = Vec::new();
-        connection.told = None;
+        connection.forget_aliases();
         let declared = connection.declared;
         if stage == Stage::Waiting {
             self.waiting -= 1;
@@ -300,6 +306,9 @@ impl Broker {
         if session.ends.is_some_and(|at| at <= now) {
             return self.end_session(index, now);
         }
+        if session.pending_expires.is_some_and(|at| soon(at) <= now) {
+            session.drop_expired(now);
+        }
         let due = session.will.as_ref().is_some_and(|will| will.at.is_some_and(|at| at <= now));
         let will = if due { session.will.take() } else { None };
         self.set_session_timer(index);
@@ -326,7 +335,7 @@ impl Broker {
     pub(super) fn settle(&mut self, now: u64) {
         loop {
             if let Some(key) = self.overflowing.pop() {
-                self.fail(key, Reason::QUOTA_EXCEEDED, "more waits for the client than its queue holds", now);
+                self.fail(key, Reason::QUOTA_EXCEEDED, "more waits for the client than is kept for one", now);
             } else if let Some(will) = self.wills.pop_front() {
                 self.route(&will, now);
             } else if let Some(key) = self.unheard.pop() {
@@ -349,8 +358,7 @@ impl Broker {
         self.is_here(index);
         let session = &mut self.sessions[index as usize];
         let will = session.will.take();
-        session.ends = None;
-        self.set_session_timer(index);
+        self.timers.set(Owner::Session(index), &mut session.deadline, None);
         let session = self.sessions.remove(index as usize);
         self.by_client_id.remove(&session.client_id);
         for filter in &session.subscriptions {

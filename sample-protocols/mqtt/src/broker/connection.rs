@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::memory::{Kept, Memory};
 use super::{Frame, Key};
 use crate::codec::Version;
 
@@ -38,19 +39,24 @@ pub(super) struct Connection {
     pub(super) maximum: usize,
     /// Whether the client wants reason strings.
     pub(super) reasons: bool,
-    /// Topics by the client's aliases, from 1 on.
-    pub(super) aliases: Vec<Option<Arc<str>>>,
+    /// Topics by the client's aliases.
+    aliases: FxHashMap<u16, Arc<str>>,
     /// Aliases that the client has been told.
     pub(super) told: Option<Box<Told>>,
+    aliases_kept: usize,
     /// Channels that it has joined.
     pub(super) joined: FxHashSet<Arc<str>>,
-    outbox: Vec<Frame>,
+    pub(super) outbox: Vec<Frame>,
     outbox_cost: usize,
+    /// The part of it that is not shared.
+    outbox_kept: usize,
     /// The part of it that may be lost.
     droppable_cost: usize,
     pub(super) dirty: bool,
     /// More waits for the client than its queue holds: it is to be closed.
     pub(super) overflowing: bool,
+    /// Its part of the memory.
+    pub(super) kept: Kept,
 }
 
 /// Topic aliases of one connection, towards the client.
@@ -67,10 +73,15 @@ pub(crate) struct Taken {
     pub(crate) frames: Vec<Frame>,
     /// Close it when they are written.
     pub(crate) close: bool,
+    /// The frames' part of the memory.
+    pub(crate) kept: Kept,
 }
 
+/// What a connection takes in all tables together, about.
+const BASE: usize = size_of::<Connection>() + 512;
+
 impl Connection {
-    pub(super) fn new(key: Key, worker: usize) -> Self {
+    pub(super) fn new(key: Key, worker: usize, memory: &Memory) -> Self {
         Self {
             key,
             worker,
@@ -83,22 +94,29 @@ impl Connection {
             last_heard: 0,
             maximum: usize::MAX,
             reasons: true,
-            aliases: Vec::new(),
+            aliases: FxHashMap::default(),
             told: None,
+            aliases_kept: 0,
             joined: FxHashSet::default(),
             outbox: Vec::new(),
             outbox_cost: 0,
+            outbox_kept: 0,
             droppable_cost: 0,
             dirty: false,
             overflowing: false,
+            kept: memory.keep(BASE),
         }
     }
 
     pub(super) fn push(&mut self, frame: Frame) {
-        self.outbox_cost += frame.cost();
+        let cost = frame.cost();
+        self.outbox_cost += cost;
         if let Frame::Publish { droppable: true, .. } = &frame {
-            self.droppable_cost += frame.cost();
+            self.droppable_cost += cost;
         }
+        let own = frame.own_cost();
+        self.outbox_kept += own;
+        self.kept.add(own);
         self.outbox.push(frame);
     }
 
@@ -114,15 +132,83 @@ impl Connection {
 
     /// Drops what may be lost. Answers how many messages that were.
     pub(super) fn shed(&mut self) -> u64 {
+        if self.droppable_cost == 0 {
+            return 0;
+        }
         let before = self.outbox.len();
         self.outbox.retain(|frame| !matches!(frame, Frame::Publish { droppable: true, .. }));
         self.outbox_cost -= std::mem::take(&mut self.droppable_cost);
-        (before - self.outbox.len()) as u64
+        let shed = before - self.outbox.len();
+        self.outbox_kept -= shed * size_of::<Frame>();
+        self.kept.sub(shed * size_of::<Frame>());
+        shed as u64
     }
 
     pub(super) fn take(&mut self) -> Taken {
         self.dirty = false;
         (self.outbox_cost, self.droppable_cost) = (0, 0);
-        Taken { frames: std::mem::take(&mut self.outbox), close: self.stage == Stage::Closed }
+        let kept = self.kept.split(std::mem::take(&mut self.outbox_kept));
+        Taken { frames: std::mem::take(&mut self.outbox), close: self.stage == Stage::Closed, kept }
     }
+
+    /// The topic that the client's alias stands for.
+    pub(super) fn alias(&self, alias: u16) -> Option<Arc<str>> {
+        self.aliases.get(&alias).cloned()
+    }
+
+    /// The client's alias stands for the topic from now on; `None`: for none. False: there is no memory
+    /// left for it.
+    pub(super) fn set_alias(&mut self, alias: u16, topic: Option<&str>, memory: &Memory) -> bool {
+        if let Some(old) = self.aliases.remove(&alias) {
+            self.keep_aliases(self.aliases_kept - alias_cost(&old));
+        }
+        let Some(topic) = topic else { return true };
+        if !memory.has_room(self.kept.bytes(), alias_cost(topic)) {
+            return false;
+        }
+        self.keep_aliases(self.aliases_kept + alias_cost(topic));
+        self.aliases.insert(alias, topic.into());
+        true
+    }
+
+    /// The alias towards the client for the topic, and whether the client has still to be told. 0: it
+    /// can be told of no further ones.
+    pub(super) fn alias_of(&self, topic: &Arc<str>, memory: &Memory) -> (u16, bool) {
+        let Some(told) = &self.told else { return (0, false) };
+        match told.aliases.get(topic) {
+            Some(known) => (*known, false),
+            None if told.aliases.len() < usize::from(told.maximum)
+                && memory.has_room(self.kept.bytes(), alias_cost(topic)) =>
+            {
+                (told.aliases.len() as u16 + 1, true)
+            }
+            None => (0, false),
+        }
+    }
+
+    /// The client is told of the alias.
+    pub(super) fn tell_alias(&mut self, topic: &Arc<str>, alias: u16) {
+        if let Some(told) = &mut self.told {
+            told.aliases.insert(Arc::clone(topic), alias);
+            self.keep_aliases(self.aliases_kept + alias_cost(topic));
+        }
+    }
+
+    /// In both directions.
+    pub(super) fn forget_aliases(&mut self) {
+        self.aliases = FxHashMap::default();
+        self.told = None;
+        self.keep_aliases(0);
+    }
+
+    fn keep_aliases(&mut self, bytes: usize) {
+        self.kept.add(bytes.saturating_sub(self.aliases_kept));
+        self.kept.sub(self.aliases_kept.saturating_sub(bytes));
+        self.aliases_kept = bytes;
+    }
+}
+
+/// What an alias takes, in bytes.
+fn alias_cost(topic: &str) -> usize {
+    topic.len() + 64
 }

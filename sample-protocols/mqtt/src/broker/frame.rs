@@ -2,13 +2,43 @@
 
 use std::sync::Arc;
 
+use super::memory::{Kept, Memory};
+use super::message::Message;
 use crate::codec::encode::Encoded;
+
+/// A PUBLISH, shared by all clients that get the same bytes.
+#[derive(Debug)]
+pub(crate) struct Publication {
+    encoded: Encoded,
+    /// If it is not copied, the payload is the message's.
+    _message: Option<Arc<Message>>,
+    /// Its part of the memory.
+    _kept: Kept,
+}
+
+impl Publication {
+    pub(super) fn new(encoded: Encoded, message: &Arc<Message>, memory: &Memory) -> Self {
+        let kept = memory.keep(size_of::<Self>() + encoded.head.len() + encoded.tail.len());
+        let message = (!encoded.payload.is_empty()).then(|| Arc::clone(message));
+        Self { encoded, _message: message, _kept: kept }
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> (usize, Option<&Arc<Message>>) {
+        (self._kept.bytes(), self._message.as_ref())
+    }
+
+    /// Bytes on the wire.
+    pub(super) fn len(&self) -> usize {
+        self.encoded.len()
+    }
+}
 
 /// One packet for one client. Small: publishes are shared with all other clients that get them.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     /// A PUBLISH, and its packet identifier in this connection.
-    Publish { encoded: Arc<Encoded>, id: [u8; 2], droppable: bool },
+    Publish { publication: Arc<Publication>, id: [u8; 2], droppable: bool },
     /// An acknowledgement or PINGRESP, and how many of the bytes it has.
     Small([u8; 5], u8),
     /// Any other packet.
@@ -19,21 +49,30 @@ impl Frame {
     /// Bytes on the wire.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Publish { encoded, .. } => encoded.len(),
+            Self::Publish { publication, .. } => publication.len(),
             Self::Small(_, len) => usize::from(*len),
             Self::Other(bytes) => bytes.len(),
         }
     }
 
-    /// What it costs to keep it, in bytes.
+    /// What it takes in bytes, as if it were not shared.
     pub(crate) fn cost(&self) -> usize {
         self.len() + size_of::<Self>()
+    }
+
+    /// The part of that which is this client's alone.
+    pub(super) fn own_cost(&self) -> usize {
+        match self {
+            Self::Other(_) => self.cost(),
+            _ => size_of::<Self>(),
+        }
     }
 
     /// The pieces in order; some may be empty.
     pub(crate) fn pieces(&self) -> [&[u8]; 4] {
         match self {
-            Self::Publish { encoded, id, .. } => {
+            Self::Publish { publication, id, .. } => {
+                let encoded = &publication.encoded;
                 let id = if encoded.has_id { &id[..] } else { &[] };
                 [&encoded.head, id, &encoded.tail, &encoded.payload]
             }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::memory::{Kept, Memory};
 use crate::codec::Qos;
 
 /// A message, shared by all who get it, keep it or wait for it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) topic: Arc<str>,
     pub(crate) payload: Bytes,
@@ -19,6 +20,8 @@ pub(crate) struct Message {
     pub(crate) expires: Option<u64>,
     /// The publisher's session.
     pub(crate) from: Option<u64>,
+    /// Its part of the memory.
+    pub(crate) kept: Option<Kept>,
 }
 
 impl Message {
@@ -32,7 +35,14 @@ impl Message {
             properties: Vec::new(),
             expires: None,
             from: None,
+            kept: None,
         }
+    }
+
+    /// Counts what it takes.
+    pub(crate) fn kept_in(mut self, memory: &Memory) -> Self {
+        self.kept = Some(memory.keep(self.cost()));
+        self
     }
 
     pub(crate) fn is_expired(&self, now: u64) -> bool {
@@ -45,7 +55,7 @@ impl Message {
         Some(u32::try_from(left).unwrap_or(u32::MAX))
     }
 
-    /// What it costs to keep it, in bytes.
+    /// What it takes, in bytes.
     pub(crate) fn cost(&self) -> usize {
         self.topic.len() + self.payload.len() + self.properties.len() + size_of::<Self>()
     }

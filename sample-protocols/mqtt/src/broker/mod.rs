@@ -5,6 +5,7 @@ mod channels;
 mod connect;
 mod connection;
 mod frame;
+mod memory;
 mod message;
 mod publish;
 mod retained;
@@ -25,6 +26,7 @@ use slab::Slab;
 pub(crate) use connect::Admission;
 pub(crate) use connection::Taken;
 pub(crate) use frame::Frame;
+pub(crate) use memory::{Kept, Memory};
 pub(crate) use settings::Settings;
 
 use crate::codec::encode::{self, Acknowledge};
@@ -72,10 +74,20 @@ pub(crate) struct Counters {
     pub(crate) unheard: u64,
 }
 
+/// The end of a session, a subscription or message of it, a message that has expired: so many of them
+/// are worked on in one go, so that others come in between.
+const WORK_AT_ONCE: usize = 1000;
+
+/// When messages that expire are forgotten: those of one second together.
+fn soon(at: u64) -> u64 {
+    at.next_multiple_of(1000)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Broker {
     settings: Settings,
+    memory: Memory,
     /// Where answers go that have no place of their own.
     response_topic: Arc<str>,
     connections: Slab<Connection>,
@@ -112,8 +124,11 @@ pub(crate) struct Broker {
 impl Broker {
     /// One for so many workers.
     pub(crate) fn new(settings: Settings, workers: usize) -> Self {
+        let memory = Memory::new(settings.max_memory);
         Self {
-            retained: Retained::new(settings.max_retained, settings.max_retained_size),
+            retained: Retained::new(settings.max_retained, settings.max_retained_size, &memory),
+            subscriptions: Trie::new(&memory),
+            memory,
             response_topic: settings.response_topic.as_str().into(),
             settings,
             connections: Slab::new(),
@@ -124,7 +139,6 @@ impl Broker {
             by_client_id: FxHashMap::default(),
             away: BTreeSet::new(),
             serial: 0,
-            subscriptions: Trie::default(),
             channels: FxHashMap::default(),
             timers: Timers::default(),
             dirty: vec![Vec::new(); workers],
@@ -139,6 +153,11 @@ impl Broker {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The memory of all clients together.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// A network connection of this worker has been accepted. If too many have not sent CONNECT yet,
@@ -161,7 +180,7 @@ impl Broker {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.connections.vacant_entry();
         let key = Key { index: entry.key() as u32, generation: self.generation };
-        entry.insert(Connection::new(key, worker));
+        entry.insert(Connection::new(key, worker, &self.memory));
         self.set_connection_timer(key.index, Some(now + self.settings.connect_timeout));
         self.arrivals.push_back(key);
         key
@@ -198,11 +217,7 @@ impl Broker {
             Packet::PubAck(ack) => self.acknowledged(key, session, ack.id, false, now),
             Packet::PubRec(ack) => self.received(key, session, *ack, now),
             Packet::PubRel(ack) => {
-                let known = self.sessions[session as usize].incoming.remove(&ack.id);
-                let incoming = &mut self.sessions[session as usize].incoming;
-                if incoming.is_empty() {
-                    *incoming = FxHashSet::default();
-                }
+                let known = self.sessions[session as usize].release_incoming(ack.id);
                 let reason = if known { Reason::SUCCESS } else { Reason::PACKET_ID_NOT_FOUND };
                 self.acknowledge(key, version, Acknowledge::PubComp, ack.id, reason);
             }
@@ -261,7 +276,9 @@ impl Broker {
 
     /// Whether so much waits for the client that no more should be read from it.
     pub(crate) fn is_congested(&self, key: Key) -> bool {
-        self.connection(key).is_some_and(|one| one.queued() > self.settings.max_queue_size / 2)
+        self.connection(key).is_some_and(|one| {
+            one.queued() > self.settings.max_queue_size / 2 || !self.memory.has_room(one.queued(), 0)
+        })
     }
 
     /// The worker cannot write to the connection now: it wants to be told of further frames.
@@ -272,8 +289,16 @@ impl Broker {
     }
 
     /// What is to be written to a connection. `None`: it is unknown.
-    pub(crate) fn take(&mut self, key: Key) -> Option<Taken> {
-        Some(self.connection_mut(key)?.take())
+    pub(crate) fn take(&mut self, key: Key, now: u64) -> Option<Taken> {
+        let more = match self.connection(key)?.stage {
+            Stage::Live(session) => self.replay(key, session, now),
+            _ => false,
+        };
+        let taken = self.connection_mut(key)?.take();
+        if more {
+            self.mark(key);
+        }
+        Some(taken)
     }
 
     /// The worker's connections that have something to write or to close.
@@ -299,15 +324,31 @@ impl Broker {
         self.timers.next()
     }
 
-    /// Does what time brings.
-    pub(crate) fn tick(&mut self, now: u64) {
-        while let Some(owner) = self.timers.due(now) {
+    /// Does what time brings, a part of it if it is much. Answers whether there is more to do at once.
+    #[must_use = "call it again if there is more"]
+    pub(crate) fn tick(&mut self, now: u64) -> bool {
+        let mut work = 0;
+        while work < WORK_AT_ONCE
+            && let Some(owner) = self.timers.due(now)
+        {
+            work += 1;
             match owner {
                 Owner::Connection(index) => self.connection_due(index, now),
-                Owner::Session(index) => self.session_due(index, now),
+                Owner::Session(index) => {
+                    let session = &self.sessions[index as usize];
+                    work += session.subscriptions.len() + session.pending.len();
+                    self.session_due(index, now);
+                }
+                Owner::Retained => {
+                    while work < WORK_AT_ONCE && self.retained.drop_expired(now) {
+                        work += 1;
+                    }
+                    self.set_retained_timer();
+                }
             }
         }
         self.settle(now);
+        self.timers.due(now).is_some()
     }
 
     fn connection(&self, key: Key) -> Option<&Connection> {
@@ -326,8 +367,14 @@ impl Broker {
     fn set_session_timer(&mut self, index: u32) {
         let session = &mut self.sessions[index as usize];
         let will = session.will.as_ref().and_then(|will| will.at);
-        let at = [session.ends, will].into_iter().flatten().min();
+        let expires = session.pending_expires.map(soon);
+        let at = [session.ends, will, expires].into_iter().flatten().min();
         self.timers.set(Owner::Session(index), &mut session.deadline, at);
+    }
+
+    fn set_retained_timer(&mut self) {
+        let at = self.retained.expires().map(soon);
+        self.timers.set(Owner::Retained, &mut self.retained.deadline, at);
     }
 
     fn acknowledge(&mut self, key: Key, version: Version, kind: Acknowledge, id: u16, reason: Reason) {

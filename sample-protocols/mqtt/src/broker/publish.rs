@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::frame::Publication;
+use super::memory::Memory;
 use super::message::Message;
 use super::session::{Delivery, InFlight, Stage as Exchange};
 use super::trie::{Found, Share, Subscriber};
 use super::{Broker, Frame, Key, Next, ReplyTo};
-use crate::codec::encode::{self, Acknowledge, Encoded, Outgoing};
+use crate::codec::encode::{self, Acknowledge, Outgoing};
 use crate::codec::packet::{Acknowledgement, Publish};
 use crate::codec::{Qos, Reason, Version};
 
@@ -29,8 +31,20 @@ struct Shape {
 
 /// The encodings of one message so far.
 #[derive(Debug, Default)]
-pub(super) struct Encodings(Vec<(Shape, Vec<u32>, Arc<Encoded>)>);
+pub(super) struct Encodings(Vec<(Shape, Vec<u32>, Arc<Publication>)>);
 
+/// How a message is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags {
+    /// 0: none, for QoS 0.
+    pub(super) id: u16,
+    pub(super) dup: bool,
+    /// It is lost if too much waits for the client already.
+    pub(super) droppable: bool,
+}
+
+/// Where a client that is to be told something by the server itself is told.
+const SERVER_NOTIFICATIONS: &str = "kuzzle:notification:server";
 /// As many encodings are looked through for one that can be shared.
 const SHARED: usize = 8;
 
@@ -41,18 +55,18 @@ impl Broker {
         // Also one that has come already can set an alias.
         let topic = match self.resolve_alias(key, publish) {
             Ok(topic) => topic,
-            Err(why) => {
-                self.fail(key, Reason::TOPIC_ALIAS_INVALID, why, now);
+            Err((reason, why)) => {
+                self.fail(key, reason, why, now);
                 return Next::Nothing;
             }
         };
         if publish.qos == Qos::ExactlyOnce {
-            let incoming = &self.sessions[session as usize].incoming;
-            if incoming.contains(&publish.id) {
+            let session = &self.sessions[session as usize];
+            if session.is_incoming(publish.id) {
                 self.acknowledge(key, version, Acknowledge::PubRec, publish.id, Reason::SUCCESS);
                 return Next::Nothing;
             }
-            if version.is_5() && incoming.len() >= usize::from(self.settings.receive_maximum) {
+            if version.is_5() && session.incoming() >= usize::from(self.settings.receive_maximum) {
                 self.fail(key, Reason::RECEIVE_MAXIMUM_EXCEEDED, "too many messages are not released", now);
                 return Next::Nothing;
             }
@@ -67,15 +81,7 @@ impl Broker {
             Some(Reason::TOPIC_NAME_INVALID)
         };
         if let Some(reason) = refused {
-            match publish.qos {
-                Qos::AtLeastOnce if version.is_5() => {
-                    self.acknowledge(key, version, Acknowledge::PubAck, publish.id, reason);
-                }
-                Qos::ExactlyOnce if version.is_5() => {
-                    self.acknowledge(key, version, Acknowledge::PubRec, publish.id, reason);
-                }
-                _ => self.fail(key, reason, "the topic may not be published to", now),
-            }
+            self.refuse_publish(key, publish, reason, "the topic may not be published to", now);
             return Next::Nothing;
         }
         if is_request
@@ -87,45 +93,70 @@ impl Broker {
             self.fail(key, Reason::PROTOCOL_ERROR, text, now);
             return Next::Nothing;
         }
+        if publish.qos == Qos::ExactlyOnce
+            && !self.sessions[session as usize].add_incoming(publish.id, &self.memory)
+        {
+            self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, "there is no memory left for it", now);
+            return Next::Nothing;
+        }
         let matched = is_request || self.route_from(session, topic, publish, now);
         let reason =
             if matched || !version.is_5() { Reason::SUCCESS } else { Reason::NO_MATCHING_SUBSCRIBERS };
         match publish.qos {
             Qos::AtMostOnce => {}
             Qos::AtLeastOnce => self.acknowledge(key, version, Acknowledge::PubAck, publish.id, reason),
-            Qos::ExactlyOnce => {
-                self.sessions[session as usize].incoming.insert(publish.id);
-                self.acknowledge(key, version, Acknowledge::PubRec, publish.id, reason);
-            }
+            Qos::ExactlyOnce => self.acknowledge(key, version, Acknowledge::PubRec, publish.id, reason),
         }
         if is_request { Next::Execute(reply_to(publish)) } else { Next::Nothing }
     }
 
+    fn refuse_publish(
+        &mut self,
+        key: Key,
+        publish: &Publish<'_>,
+        reason: Reason,
+        why: &'static str,
+        now: u64,
+    ) {
+        let Some(version) = self.connection(key).map(|connection| connection.version) else { return };
+        let kind = match publish.qos {
+            Qos::AtLeastOnce if version.is_5() => Acknowledge::PubAck,
+            Qos::ExactlyOnce if version.is_5() => Acknowledge::PubRec,
+            _ => return self.fail(key, reason, why, now),
+        };
+        self.acknowledge(key, version, kind, publish.id, reason);
+    }
+
     /// The topic that the alias stands for, or `None` without one.
-    fn resolve_alias(&mut self, key: Key, publish: &Publish<'_>) -> Result<Option<Arc<str>>, &'static str> {
+    fn resolve_alias(
+        &mut self,
+        key: Key,
+        publish: &Publish<'_>,
+    ) -> Result<Option<Arc<str>>, (Reason, &'static str)> {
         if publish.alias == 0 {
             return Ok(None);
         }
         if publish.alias > self.settings.topic_alias_maximum {
-            return Err("a topic alias is above the maximum");
+            return Err((Reason::TOPIC_ALIAS_INVALID, "a topic alias is above the maximum"));
         }
         let fits = publish.topic.len() <= self.settings.max_topic_length;
-        let Some(connection) = self.connection_mut(key) else { return Ok(None) };
-        let place = usize::from(publish.alias) - 1;
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return Ok(None) };
         if publish.topic.is_empty() {
-            let topic = connection.aliases.get(place).cloned().flatten();
-            return topic.map(Some).ok_or("a topic alias is not known");
+            let topic = connection.alias(publish.alias);
+            return topic.map(Some).ok_or((Reason::TOPIC_ALIAS_INVALID, "a topic alias is not known"));
         }
-        if connection.aliases.len() <= place {
-            connection.aliases.resize(place + 1, None);
+        if connection.set_alias(publish.alias, fits.then_some(publish.topic), &self.memory) {
+            Ok(None)
+        } else {
+            Err((Reason::QUOTA_EXCEEDED, "there is no memory left for a topic alias"))
         }
-        connection.aliases[place] = fits.then(|| publish.topic.into());
-        Ok(None)
     }
 
     /// Kuzzle's rules: see the README. The request topic is not a topic to publish to.
     pub(super) fn may_publish(&self, topic: &str) -> bool {
-        *topic != *self.settings.response_topic && self.settings.allow_pub_sub
+        self.settings.allow_pub_sub
+            && *topic != *self.settings.response_topic
+            && topic != SERVER_NOTIFICATIONS
     }
 
     /// Whether the host has made it one.
@@ -142,22 +173,24 @@ impl Broker {
             properties: publish.properties.forwarded(),
             expires: publish.expiry.map(|seconds| now + u64::from(seconds) * 1000),
             from: Some(self.sessions[session as usize].serial),
+            kept: None,
         };
-        self.route(&Arc::new(message), now)
+        self.route(&Arc::new(message.kept_in(&self.memory)), now)
     }
 
     /// Delivers a message to all whose subscriptions match, and retains it if it is to be.
     /// Answers whether there is any.
     pub(super) fn route(&mut self, message: &Arc<Message>, now: u64) -> bool {
+        self.publish += 1;
+        let number = self.publish;
         if message.retain {
             if message.payload.is_empty() {
                 self.retained.remove(&message.topic);
-            } else if !self.retained.set(message) {
+            } else if !self.retained.set(message, number) {
                 self.counters.dropped += 1;
             }
+            self.set_retained_timer();
         }
-        self.publish += 1;
-        let number = self.publish;
         let mut deliveries: Vec<(u32, Delivery)> = Vec::new();
         let sessions = &mut self.sessions;
         let mut merged = Vec::new();
@@ -189,56 +222,69 @@ impl Broker {
 
     /// Sends a message to one session, or keeps it there.
     pub(super) fn deliver(&mut self, index: u32, delivery: Delivery, encodings: &mut Encodings, now: u64) {
-        let limit = self.settings.max_queue_size;
         let session = &mut self.sessions[index as usize];
-        let Some(key) = session.connection else {
-            if delivery.qos == Qos::AtMostOnce {
-                return;
-            }
-            if session.pending_cost + delivery.cost() > limit {
-                self.counters.dropped += 1;
-            } else {
-                session.push_pending(delivery);
+        let connection = session.connection.and_then(|key| self.connections.get_mut(key.index as usize));
+        if delivery.qos == Qos::AtMostOnce {
+            if let Some(connection) = connection {
+                let key = connection.key;
+                self.send(key, &delivery, Flags { id: 0, dup: false, droppable: true }, encodings, now);
             }
             return;
-        };
-        if delivery.qos == Qos::AtMostOnce {
-            self.send(key, &delivery, 0, false, encodings, now);
-        } else if session.in_flight.len() < session.window && session.pending.is_empty() {
-            self.begin(key, index, delivery, encodings, now);
-        } else {
-            let needed = session.pending_cost + delivery.cost();
-            let Some(connection) = self.connections.get_mut(key.index as usize) else { return };
-            if needed + connection.droppable() > limit {
+        }
+        let (cost, limit) = (delivery.cost(), self.settings.max_queue_size);
+        let begins = connection.is_some() && session.pending.is_empty() && session.may_begin(cost, limit);
+        let queue = if begins { 0 } else { session.pending_cost + cost };
+        let has_room = |memory: &Memory| memory.has_room(session.size(), cost);
+        if let Some(connection) = connection {
+            // What may be lost makes room.
+            if queue + connection.droppable() > limit || !has_room(&self.memory) {
                 self.counters.dropped += connection.shed();
             }
-            if needed > limit {
-                if !std::mem::replace(&mut connection.overflowing, true) {
-                    self.overflowing.push(key);
-                }
+            if queue > limit || !has_room(&self.memory) {
                 self.counters.dropped += 1;
-            } else {
-                session.push_pending(delivery);
+                if !std::mem::replace(&mut connection.overflowing, true) {
+                    self.overflowing.push(connection.key);
+                }
+                return;
             }
+            let key = connection.key;
+            if begins {
+                return self.begin(key, index, delivery, encodings, now);
+            }
+        } else if queue > limit || !has_room(&self.memory) {
+            self.counters.dropped += 1;
+            return;
+        }
+        let expires = session.pending_expires;
+        session.push_pending(delivery);
+        if session.pending_expires != expires {
+            self.set_session_timer(index);
         }
     }
 
     /// Begins an exchange of QoS 1 or 2.
-    fn begin(&mut self, key: Key, index: u32, delivery: Delivery, encodings: &mut Encodings, now: u64) {
-        let session = &mut self.sessions[index as usize];
-        let id = session.fresh_id();
-        if self.send(key, &delivery, id, false, encodings, now) {
-            let session = &mut self.sessions[index as usize];
-            let stage = Exchange::Sent(delivery);
-            session.in_flight.push_back(InFlight { id, stage, sent: true });
+    pub(super) fn begin(
+        &mut self,
+        key: Key,
+        index: u32,
+        delivery: Delivery,
+        encodings: &mut Encodings,
+        now: u64,
+    ) {
+        let id = self.sessions[index as usize].fresh_id();
+        if self.send(key, &delivery, Flags { id, dup: false, droppable: false }, encodings, now) {
+            self.sessions[index as usize].push_in_flight(id, delivery);
         }
     }
 
     /// Goes on with an exchange of an earlier connection.
     pub(super) fn send_again(&mut self, key: Key, index: u32, id: u16, delivery: &Delivery, now: u64) {
-        if !self.send(key, delivery, id, true, &mut Encodings::default(), now) {
-            let in_flight = &mut self.sessions[index as usize].in_flight;
-            in_flight.retain(|in_flight| in_flight.id != id);
+        let flags = Flags { id, dup: true, droppable: false };
+        if !self.send(key, delivery, flags, &mut Encodings::default(), now) {
+            let session = &mut self.sessions[index as usize];
+            if let Some(position) = session.position(id) {
+                session.remove_in_flight(position);
+            }
         }
     }
 
@@ -257,9 +303,13 @@ impl Broker {
                 }
                 continue;
             }
+            let next = session.pending.front().map(Delivery::cost);
+            if next.is_some_and(|cost| !session.may_begin(cost, self.settings.max_queue_size)) {
+                return;
+            }
             let Some(delivery) = session.pop_pending(now) else {
-                if session.in_flight.is_empty() {
-                    session.in_flight = Default::default();
+                if !session.replays.is_empty() {
+                    self.mark(key);
                 }
                 return;
             };
@@ -267,35 +317,30 @@ impl Broker {
         }
     }
 
-    /// Queues a PUBLISH. Answers false if it was not: it is too large for the client, or of QoS 0 and
+    /// Queues a PUBLISH. Answers false if it was not: it is too large for the client, or may be lost and
     /// too much waits already.
     pub(super) fn send(
         &mut self,
         key: Key,
         delivery: &Delivery,
-        id: u16,
-        dup: bool,
+        flags: Flags,
         encodings: &mut Encodings,
         now: u64,
     ) -> bool {
-        let limit = self.settings.max_queue_size;
+        let Flags { id, dup, droppable } = flags;
         let Some(connection) = self.connections.get_mut(key.index as usize) else { return false };
-        let droppable = id == 0;
         let message = &delivery.message;
-        if droppable && connection.queued() + message.topic.len() + message.payload.len() > limit {
+        let cost = message.topic.len() + message.payload.len() + size_of::<Frame>();
+        let queued = connection.queued();
+        let is_full = queued + cost > self.settings.max_queue_size || !self.memory.has_room(queued, cost);
+        if is_full && droppable {
             self.counters.dropped += 1;
             return false;
         }
-        let (mut alias, mut is_new) = (0, false);
-        if let Some(told) = &connection.told {
-            match told.aliases.get(&message.topic) {
-                Some(known) => alias = *known,
-                None if told.aliases.len() < usize::from(told.maximum) => {
-                    (alias, is_new) = (told.aliases.len() as u16 + 1, true);
-                }
-                None => {}
-            }
+        if is_full && id == 0 {
+            self.counters.dropped += connection.shed();
         }
+        let (alias, is_new) = connection.alias_of(&message.topic, &self.memory);
         let shape = Shape {
             version: connection.version,
             qos: delivery.qos,
@@ -305,17 +350,17 @@ impl Broker {
             alias,
         };
         let variant = Variant { shape, subscriptions: &delivery.subscriptions };
-        let encoded = encodings.get(&variant, message, now);
-        if encoded.len() > connection.maximum {
+        let publication = encodings.get(&variant, message, &self.memory, now);
+        if publication.len() > connection.maximum {
             self.counters.dropped += 1;
             return false;
         }
-        if is_new && let Some(told) = &mut connection.told {
-            told.aliases.insert(Arc::clone(&message.topic), alias);
+        if is_new {
+            connection.tell_alias(&message.topic, alias);
         }
         // A client that has not been told an alias cannot understand it.
         let droppable = droppable && !is_new;
-        self.push(key, Frame::Publish { encoded, id: id.to_be_bytes(), droppable });
+        self.push(key, Frame::Publish { publication, id: id.to_be_bytes(), droppable });
         true
     }
 
@@ -328,7 +373,7 @@ impl Broker {
             Exchange::Released => complete,
         };
         if awaited {
-            session.in_flight.remove(position);
+            session.remove_in_flight(position);
             self.pump(key, index, now);
         }
     }
@@ -344,10 +389,10 @@ impl Broker {
                 return;
             }
             if ack.reason.is_error() {
-                session.in_flight.remove(position);
+                session.remove_in_flight(position);
                 return self.pump(key, index, now);
             }
-            session.in_flight[position].stage = Exchange::Released;
+            session.release(position);
             reason = Reason::SUCCESS;
         } else if ack.reason.is_error() {
             return;
@@ -357,17 +402,23 @@ impl Broker {
 }
 
 impl Encodings {
-    fn get(&mut self, variant: &Variant<'_>, message: &Message, now: u64) -> Arc<Encoded> {
+    fn get(
+        &mut self,
+        variant: &Variant<'_>,
+        message: &Arc<Message>,
+        memory: &Memory,
+        now: u64,
+    ) -> Arc<Publication> {
         let Variant { shape, subscriptions } = variant;
         // Two empty slices are not compared by `memcmp`, which is slow for those that lie nowhere.
         let same = |known: &[u32]| {
             known.len() == subscriptions.len() && (known.is_empty() || known == *subscriptions)
         };
         let found = self.0.iter().find(|(known, with, _)| known == shape && same(with));
-        if let Some((_, _, encoded)) = found {
-            return Arc::clone(encoded);
+        if let Some((_, _, publication)) = found {
+            return Arc::clone(publication);
         }
-        let encoded = Arc::new(encode::publish(&Outgoing {
+        let encoded = encode::publish(&Outgoing {
             version: shape.version,
             qos: shape.qos,
             retain: shape.retain,
@@ -378,11 +429,12 @@ impl Encodings {
             expiry: message.expiry(now),
             properties: &message.properties,
             payload: &message.payload,
-        }));
+        });
+        let publication = Arc::new(Publication::new(encoded, message, memory));
         if self.0.len() < SHARED {
-            self.0.push((*shape, subscriptions.to_vec(), Arc::clone(&encoded)));
+            self.0.push((*shape, subscriptions.to_vec(), Arc::clone(&publication)));
         }
-        encoded
+        publication
     }
 }
 

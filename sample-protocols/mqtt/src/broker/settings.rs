@@ -35,8 +35,8 @@ pub(crate) struct Settings {
     /// In seconds.
     pub(crate) max_session_expiry: u32,
     pub(crate) max_sessions: usize,
-    /// In bytes, of all that is kept for sessions and their clients.
-    pub(crate) max_sessions_size: usize,
+    /// In bytes, of all that is kept.
+    pub(crate) max_memory: usize,
     pub(crate) max_retained: usize,
     /// In bytes.
     pub(crate) max_retained_size: usize,
@@ -64,7 +64,7 @@ impl Default for Settings {
             max_topic_levels: 64,
             max_session_expiry: 86_400,
             max_sessions: 100_000,
-            max_sessions_size: 256 << 20,
+            max_memory: 256 << 20,
             max_retained: 10_000,
             max_retained_size: 64 << 20,
         }

@@ -1,15 +1,42 @@
-//! SUBSCRIBE and UNSUBSCRIBE.
+//! SUBSCRIBE and UNSUBSCRIBE, and the retained messages that follow a subscription.
+
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::publish::Encodings;
+use super::publish::{Encodings, Flags};
+use super::retained::{Portion, Replay};
 use super::session::Delivery;
-use super::trie::Subscriber;
+use super::trie::{Subscriber, nodes_cost};
 use super::{Broker, Frame, Key};
 use crate::codec::encode;
 use crate::codec::packet::{Options, RetainHandling, Subscribe, Unsubscribe};
 use crate::codec::topic::Filter;
-use crate::codec::{Reason, Version};
+use crate::codec::{Qos, Reason, Version};
+
+/// So many retained messages are looked for at once, and so many nodes of their tree looked at before
+/// others have their turn.
+const MESSAGES_AT_ONCE: usize = 64;
+const NODES_AT_ONCE: usize = 2048;
+
+/// A subscription that a client asks for.
+#[derive(Debug)]
+struct Wanted<'a> {
+    filter: Filter<'a>,
+    /// The last ones, if the filter comes several times.
+    options: Options,
+    first: RetainHandling,
+    /// Whether retained messages are wanted in any case.
+    always: bool,
+}
+
+/// When a client takes a retained message.
+#[derive(Debug)]
+enum Takes {
+    Now,
+    WhenWritten,
+    WhenAcknowledged,
+}
 
 impl Broker {
     pub(super) fn subscribe(&mut self, key: Key, session: u32, subscribe: &Subscribe<'_>, now: u64) {
@@ -17,67 +44,73 @@ impl Broker {
         if !version.is_5() && subscribe.filters().any(|(filter, _)| !self.may_subscribe(&filter)) {
             return self.fail(key, Reason::NOT_AUTHORIZED, "a filter may not be subscribed to", now);
         }
-        let mut codes = Vec::new();
-        let mut wanted: Vec<(&str, Options)> = Vec::new();
+        // A filter that comes several times is subscribed to once, with its last options.
+        let mut wanted: Vec<Wanted<'_>> = Vec::new();
         let mut places = FxHashMap::default();
-        for (number, (filter, options)) in subscribe.filters().enumerate() {
-            let subscribed = if number < self.settings.max_subscriptions {
-                self.subscribe_one(session, &filter, options, subscribe.subscription_id)
-            } else {
-                Err(Reason::QUOTA_EXCEEDED)
-            };
-            match subscribed {
-                Ok(existed) => {
-                    codes.push(options.qos as u8);
-                    let retained = match options.retain_handling {
-                        RetainHandling::Always => true,
-                        RetainHandling::IfNew => !existed,
-                        RetainHandling::Never => false,
-                    };
-                    if retained && filter.share.is_none() {
-                        // A filter that comes several times is looked for once, with its last options.
-                        let place = *places.entry(filter.filter).or_insert(wanted.len());
-                        match wanted.get_mut(place) {
-                            Some(known) => known.1 = options,
-                            None => wanted.push((filter.filter, options)),
-                        }
-                    }
-                }
-                Err(reason) if version.is_5() => codes.push(reason.0),
-                Err(reason) if version == Version::V31 => {
+        let mut granted: Vec<(usize, u8)> = Vec::new();
+        for (filter, options) in subscribe.filters() {
+            let place = *places.entry(filter.whole).or_insert(wanted.len());
+            if place == wanted.len() {
+                wanted.push(Wanted { filter, options, first: options.retain_handling, always: false });
+            }
+            wanted[place].options = options;
+            wanted[place].always |= options.retain_handling == RetainHandling::Always;
+            granted.push((place, options.qos as u8));
+        }
+        let id = subscribe.subscription_id;
+        let refusals: Vec<Option<Reason>> =
+            wanted.iter().map(|wanted| self.subscribe_one(session, wanted, id).err()).collect();
+        let mut codes = Vec::with_capacity(granted.len());
+        for (place, qos) in granted {
+            codes.push(match refusals[place] {
+                None => qos,
+                Some(reason) if version.is_5() => reason.0,
+                Some(reason) if version == Version::V31 => {
                     return self.fail(key, reason, "a filter is not accepted", now);
                 }
-                Err(_) => codes.push(0x80),
-            }
+                Some(_) => 0x80,
+            });
         }
         self.push(key, Frame::Other(encode::suback(version, false, subscribe.id, &codes).into()));
-        for (filter, options) in wanted {
-            self.send_retained(key, session, filter, options, subscribe.subscription_id, now);
-        }
     }
 
-    /// Answers whether the subscription existed.
-    fn subscribe_one(
-        &mut self,
-        session: u32,
-        filter: &Filter<'_>,
-        options: Options,
-        id: u32,
-    ) -> Result<bool, Reason> {
+    fn subscribe_one(&mut self, index: u32, wanted: &Wanted<'_>, id: u32) -> Result<(), Reason> {
+        let Wanted { filter, options, .. } = wanted;
         if !self.may_subscribe(filter) {
             return Err(Reason::NOT_AUTHORIZED);
         }
         if !self.is_within_limits(filter.whole) {
             return Err(Reason::TOPIC_FILTER_INVALID);
         }
-        let subscriptions = &mut self.sessions[session as usize].subscriptions;
-        if !subscriptions.contains(filter.whole) {
-            if subscriptions.len() >= self.settings.max_subscriptions {
+        let session = &mut self.sessions[index as usize];
+        let existed = session.subscriptions.contains(filter.whole);
+        if !existed {
+            let (own, nodes) = (subscription_cost(filter.whole), nodes_cost(filter.whole));
+            if session.subscriptions.len() >= self.settings.max_subscriptions
+                || !self.memory.has_room(session.size(), own + nodes)
+            {
                 return Err(Reason::QUOTA_EXCEEDED);
             }
-            subscriptions.insert(filter.whole.into());
+            session.kept.add(own);
+            session.nodes += nodes;
+            session.subscriptions.insert(filter.whole.into());
         }
-        Ok(self.subscriptions.subscribe(filter, Subscriber { session, id, options }))
+        self.subscriptions.subscribe(filter, Subscriber { session: index, id, options: *options });
+        let sends_retained = wanted.always || (wanted.first == RetainHandling::IfNew && !existed);
+        if filter.share.is_none() && sends_retained {
+            let replay = Replay {
+                filter: filter.filter.into(),
+                options: *options,
+                id,
+                until: self.publish,
+                after: None,
+            };
+            let session = &mut self.sessions[index as usize];
+            session.forget_replay(filter.filter);
+            session.kept.add(replay.cost());
+            session.replays.push_back(replay);
+        }
+        Ok(())
     }
 
     /// Kuzzle's rules: see the README.
@@ -92,45 +125,82 @@ impl Broker {
         topic.len() <= self.settings.max_topic_length && levels() <= self.settings.max_topic_levels
     }
 
-    fn send_retained(&mut self, key: Key, session: u32, filter: &str, options: Options, id: u32, now: u64) {
-        if self.is_overflowing(key) {
-            return;
-        }
-        for message in self.retained.matching(filter, now) {
-            if self.is_overflowing(key) {
-                return;
+    /// Sends retained messages that the client has still to get, as many as it takes now. Answers
+    /// whether there will be more when what waits for it is written; else acknowledgements bring it on.
+    pub(super) fn replay(&mut self, key: Key, index: u32, now: u64) -> bool {
+        let mut nodes = NODES_AT_ONCE;
+        while let Some(replay) = self.sessions[index as usize].replays.front() {
+            if nodes == 0 {
+                return true;
             }
-            // What is a channel now belongs to the host alone.
-            if self.is_channel(&message.topic) {
-                continue;
+            let Replay { options, id, .. } = *replay;
+            let Portion { messages, after } =
+                self.retained.matching(replay, MESSAGES_AT_ONCE, &mut nodes, now);
+            for message in messages {
+                let qos = message.qos.min(options.qos);
+                let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
+                let delivery = Delivery { message, qos, retain: true, subscriptions };
+                match self.takes(key, index, &delivery) {
+                    Takes::Now => {}
+                    Takes::WhenWritten => return true,
+                    Takes::WhenAcknowledged => return false,
+                }
+                let session = &mut self.sessions[index as usize];
+                let topic = Arc::clone(&delivery.message.topic);
+                let is_own = options.no_local && delivery.message.from == Some(session.serial);
+                if let Some(replay) = session.replays.front_mut() {
+                    replay.after = Some(topic.as_ref().into());
+                }
+                // What is a channel now belongs to the host alone.
+                if is_own || self.is_channel(&topic) {
+                    continue;
+                }
+                if qos == Qos::AtMostOnce {
+                    let flags = Flags { id: 0, dup: false, droppable: false };
+                    self.send(key, &delivery, flags, &mut Encodings::default(), now);
+                } else {
+                    self.begin(key, index, delivery, &mut Encodings::default(), now);
+                }
             }
-            let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
-            let qos = message.qos.min(options.qos);
-            self.deliver(
-                session,
-                Delivery { message, qos, retain: true, subscriptions },
-                &mut Encodings::default(),
-                now,
-            );
+            let session = &mut self.sessions[index as usize];
+            match (after, session.replays.front_mut()) {
+                (Some(after), Some(replay)) => replay.after = Some(after),
+                _ => session.end_replay(0),
+            }
         }
+        false
     }
 
-    /// Whether it is to be closed, as too much waits for it.
-    fn is_overflowing(&self, key: Key) -> bool {
-        self.connection(key).is_none_or(|connection| connection.overflowing)
+    /// Whether the client takes a retained message: the memory that waiting ones need is bounded.
+    fn takes(&self, key: Key, index: u32, delivery: &Delivery) -> Takes {
+        let Some(connection) = self.connection(key) else { return Takes::WhenWritten };
+        let session = &self.sessions[index as usize];
+        let (queued, cost, limit) = (connection.queued(), delivery.cost(), self.settings.max_queue_size);
+        // One is taken in any case, if nothing is before it.
+        if queued > 0 && (queued + cost > limit / 2 || !self.memory.has_room(queued, cost)) {
+            return Takes::WhenWritten;
+        }
+        let waits = delivery.qos > Qos::AtMostOnce
+            && (!session.pending.is_empty()
+                || !session.may_begin(cost, limit)
+                || (!session.in_flight.is_empty() && !self.memory.has_room(session.size(), cost)));
+        if waits { Takes::WhenAcknowledged } else { Takes::Now }
     }
 
     pub(super) fn unsubscribe(&mut self, key: Key, session: u32, unsubscribe: &Unsubscribe<'_>) {
         let version = self.sessions[session as usize].version;
         let mut codes = Vec::new();
         for filter in unsubscribe.filters() {
-            let subscriptions = &mut self.sessions[session as usize].subscriptions;
-            let existed = subscriptions.remove(filter.whole);
-            if subscriptions.is_empty() {
-                *subscriptions = Default::default();
-            }
+            let existed = self.sessions[session as usize].subscriptions.remove(filter.whole);
             if existed {
                 self.forget_subscription(session, filter.whole);
+                let session = &mut self.sessions[session as usize];
+                session.kept.sub(subscription_cost(filter.whole));
+                session.nodes -= nodes_cost(filter.whole);
+                session.forget_replay(filter.whole);
+                if session.subscriptions.is_empty() {
+                    session.subscriptions = Default::default();
+                }
             }
             codes.push(if existed { Reason::SUCCESS } else { Reason::NO_SUBSCRIPTION_EXISTED }.0);
         }
@@ -146,4 +216,9 @@ impl Broker {
             }
         }
     }
+}
+
+/// What a subscription takes in its session, in bytes.
+fn subscription_cost(filter: &str) -> usize {
+    2 * size_of::<Subscriber>() + filter.len() + 32
 }

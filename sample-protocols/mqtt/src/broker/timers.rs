@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub(super) enum Owner {
     Connection(u32),
     Session(u32),
+    /// All retained messages together.
+    Retained,
 }
 
 /// All deadlines, in milliseconds. Each owner keeps its own, to be able to move it.

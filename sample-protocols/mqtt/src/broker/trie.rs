@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use super::memory::{Kept, Memory};
 use crate::codec::packet::Options;
 use crate::codec::topic::Filter;
 
@@ -45,19 +46,29 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Slab<Node>,
+    /// What the nodes take.
+    pub(super) kept: Kept,
 }
 
 const ROOT: usize = 0;
 
-impl Default for Trie {
-    fn default() -> Self {
-        let mut nodes = Slab::new();
-        nodes.insert(Node::default());
-        Self { nodes }
-    }
+/// What a level of a filter takes that nobody else has, in bytes.
+fn node_cost(level: &str) -> usize {
+    size_of::<Node>() + 2 * level.len() + 128
+}
+
+/// What the nodes of a filter take that shares none of them, in bytes.
+pub(super) fn nodes_cost(filter: &str) -> usize {
+    filter.split('/').map(node_cost).sum()
 }
 
 impl Trie {
+    pub(super) fn new(memory: &Memory) -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Self { nodes, kept: memory.keep(0) }
+    }
+
     /// Adds or replaces a subscription. Answers whether it was there.
     pub(super) fn subscribe(&mut self, filter: &Filter<'_>, subscriber: Subscriber) -> bool {
         let node = self.make(filter.filter);
@@ -158,6 +169,7 @@ impl Trie {
                 Some(child) => child,
                 None => {
                     let node = Node { parent: index as u32, level: level.into(), ..Node::default() };
+                    self.kept.add(node_cost(level));
                     let child = self.nodes.insert(node);
                     self.nodes[index].children.insert(level.into(), child as u32);
                     child
@@ -181,6 +193,7 @@ impl Trie {
                 return;
             }
             let node = self.nodes.remove(index);
+            self.kept.sub(node_cost(&node.level));
             index = node.parent as usize;
             self.nodes[index].children.remove(&node.level);
         }
@@ -191,7 +204,7 @@ impl Trie {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.len() == 1
+        self.nodes.len() == 1 && self.kept.bytes() == 0
     }
 }
 
@@ -221,7 +234,7 @@ mod tests {
     }
 
     fn matching(filters: &[&str], topic: &str) -> Vec<u32> {
-        let mut trie = Trie::default();
+        let mut trie = Trie::new(&Memory::new(1_000_000));
         for (session, text) in (0..).zip(filters) {
             assert!(!trie.subscribe(&filter(text), subscriber(session)));
         }
@@ -266,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_subscription_to_the_same_filter_replaces_the_old_one() {
-        let mut trie = Trie::default();
+        let mut trie = Trie::new(&Memory::new(1_000_000));
         assert!(!trie.subscribe(&filter("a/b"), subscriber(1)));
         assert!(trie.subscribe(&filter("a/b"), Subscriber { id: 7, ..subscriber(1) }));
         let (subscribers, _) = trie.exact("a/b").expect("there is one");
@@ -275,7 +288,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_when_all_have_unsubscribed() {
-        let mut trie = Trie::default();
+        let mut trie = Trie::new(&Memory::new(1_000_000));
         for text in ["a/b/c", "a/+/c", "#", "$share/g/a/b", "$share/h/a/b"] {
             trie.subscribe(&filter(text), subscriber(1));
         }

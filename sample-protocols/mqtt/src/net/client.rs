@@ -6,7 +6,7 @@ use std::ops::Range;
 use kuzzle_protocol_abi::ConnectionId;
 use mio::net::TcpStream;
 
-use crate::broker::{Frame, Key};
+use crate::broker::{Frame, Kept, Key, Memory, Taken};
 use crate::codec::Version;
 
 /// Slices of one vectored write.
@@ -35,7 +35,10 @@ pub(super) struct Client {
     pub(super) connection: Option<ConnectionId>,
     /// The beginning of a packet that has not come whole.
     pub(super) input: Vec<u8>,
+    /// What that takes.
+    input_kept: Kept,
     output: Vec<Frame>,
+    output_kept: Kept,
     /// Frames of the output that are written.
     written: usize,
     /// Bytes of the next one that are written.
@@ -56,14 +59,16 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(key: Key, stream: TcpStream) -> Self {
+    pub(super) fn new(key: Key, stream: TcpStream, memory: &Memory) -> Self {
         Self {
             key,
             stream,
             version: None,
             connection: None,
             input: Vec::new(),
+            input_kept: memory.keep(0),
             output: Vec::new(),
+            output_kept: memory.keep(0),
             written: 0,
             offset: 0,
             ended: false,
@@ -75,8 +80,25 @@ impl Client {
         }
     }
 
+    /// Keeps what has come until there is more. Answers false if there is no memory left for it.
+    pub(super) fn keep(&mut self, input: Vec<u8>, memory: &Memory) -> bool {
+        self.input = input;
+        let more = self.input.capacity().saturating_sub(self.input_kept.bytes());
+        let has_room = more == 0 || memory.has_room(self.input_kept.bytes(), more);
+        self.input_kept.set(self.input.capacity());
+        has_room
+    }
+
+    /// Forgets what has come.
+    pub(super) fn drop_input(&mut self) {
+        self.input = Vec::new();
+        self.input_kept.set(0);
+    }
+
     /// Adds frames to what is to be written.
-    pub(super) fn queue(&mut self, mut frames: Vec<Frame>) {
+    pub(super) fn queue(&mut self, taken: Taken) {
+        let Taken { mut frames, kept, .. } = taken;
+        self.output_kept.absorb(kept);
         if self.output.is_empty() {
             self.output = frames;
         } else {
@@ -119,6 +141,7 @@ impl Client {
             }
         }
         self.output = Vec::new();
+        self.output_kept.set(0);
         self.written = 0;
         Ok(())
     }

@@ -13,8 +13,8 @@ use rustc_hash::FxHashMap;
 
 use super::client::Client;
 use super::{ALARM, LISTENER};
-use crate::broker::{Counters, Key, Next, Taken};
-use crate::codec::{self, Packet};
+use crate::broker::{Counters, Key, Memory, Next, Taken};
+use crate::codec::{self, DecodeError, Packet, Reason};
 use crate::shared::{self, Shared};
 
 /// What is read from one connection before the others have their turn, in bytes.
@@ -22,6 +22,9 @@ const READ: usize = 64 * 1024;
 const EVENTS: usize = 1024;
 /// How long a closed connection may take to hear why, in milliseconds.
 const LINGER: u64 = 1000;
+/// So many connections are asked for what is to be written to them before other threads have their turn
+/// at the broker.
+const TAKEN_AT_ONCE: usize = 64;
 /// How long no connection is accepted when the system has no descriptors left, in milliseconds.
 const ACCEPT_PAUSE: u64 = 100;
 
@@ -42,6 +45,9 @@ pub(crate) struct Worker {
     lingering: Vec<(u64, Key)>,
     accept_at: Option<u64>,
     max_packet: usize,
+    memory: Memory,
+    /// Whether the broker has more to write already.
+    more: bool,
     /// What the log has been told, and when it may be told more.
     told: (Counters, u64),
 }
@@ -56,7 +62,8 @@ impl Worker {
         if let Some(listener) = &mut listener {
             poll.registry().register(listener, LISTENER, Interest::READABLE)?;
         }
-        let max_packet = shared.with(|state, _| state.broker.settings().max_packet_size);
+        let (max_packet, memory) =
+            shared.with(|state, _| (state.broker.settings().max_packet_size, state.broker.memory().clone()));
         Ok(Self {
             index,
             poll,
@@ -70,6 +77,8 @@ impl Worker {
             lingering: Vec::new(),
             accept_at: None,
             max_packet,
+            memory,
+            more: false,
             told: (Counters::default(), 0),
         })
     }
@@ -79,7 +88,13 @@ impl Worker {
         shared::become_worker(self.index);
         let mut events = Events::with_capacity(EVENTS);
         let mut dirty = Vec::new();
-        while !self.shared.is_stopping() {
+        loop {
+            if self.shared.is_stopping() {
+                self.stop();
+                if self.clients.is_empty() {
+                    return;
+                }
+            }
             let timeout = self.timeout();
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
@@ -117,12 +132,21 @@ impl Worker {
             self.look_at_the_time();
             self.flush(&mut dirty);
         }
-        self.flush(&mut dirty);
+    }
+
+    /// Only those stay who have still to hear that they are closed.
+    fn stop(&mut self) {
+        self.listener = None;
+        self.accept_at = None;
+        self.flush(&mut Vec::new());
+        let others: Vec<u32> =
+            self.clients.iter().filter(|(_, client)| !client.lingers).map(|(index, _)| *index).collect();
+        others.into_iter().for_each(|index| self.forget(index));
     }
 
     /// How long there is nothing to do by itself.
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.more {
             return Some(Duration::ZERO);
         }
         let timer = if self.index == 0 { self.shared.arm() } else { None };
@@ -135,10 +159,14 @@ impl Worker {
     fn look_at_the_time(&mut self) {
         let now = self.shared.now();
         if self.index == 0 {
-            let counters = self.shared.with(|state, now| {
-                state.broker.tick(now);
-                state.broker.counters()
-            });
+            // Others get at the broker in between.
+            let counters = loop {
+                let (more, counters) =
+                    self.shared.with(|state, now| (state.broker.tick(now), state.broker.counters()));
+                if !more {
+                    break counters;
+                }
+            };
             self.tell(counters, now);
         }
         if self.accept_at.is_some_and(|at| at <= now) {
@@ -211,7 +239,7 @@ impl Worker {
             tracing::warn!(%error, "cannot watch a client's socket");
             return self.shared.with(|state, now| state.broker.gone(key, now));
         }
-        self.clients.insert(key.index, Client::new(key, stream));
+        self.clients.insert(key.index, Client::new(key, stream, &self.memory));
     }
 
     fn read(&mut self, index: u32) {
@@ -274,12 +302,7 @@ impl Worker {
                     used += len;
                     client.paused = handle(&self.shared, client, &packet);
                 }
-                Err(error) => {
-                    let key = client.key;
-                    self.shared.with(|state, now| state.broker.malformed(key, &error, now));
-                    client.closing = true;
-                    return;
-                }
+                Err(error) => return malformed(&self.shared, client, &error),
             }
         }
         if is_kept {
@@ -287,9 +310,13 @@ impl Worker {
             if kept.capacity() > 4096 && kept.len() * 4 < kept.capacity() {
                 kept.shrink_to_fit();
             }
-            client.input = kept;
         } else {
-            client.input = all[used..].to_vec();
+            kept = all[used..].to_vec();
+        }
+        if !client.keep(kept, &self.memory) {
+            let text = "there is no memory left for a packet of this size";
+            let error = DecodeError { reason: Reason::QUOTA_EXCEEDED, text, connect: None };
+            malformed(&self.shared, client, &error);
         }
     }
 
@@ -303,28 +330,33 @@ impl Worker {
             return;
         }
         let key = client.key;
-        if let Some(taken) = self.shared.with(|state, _| state.broker.take(key)) {
+        if let Some(taken) = self.shared.with(|state, now| state.broker.take(key, now)) {
             self.write(key, taken);
         }
     }
 
     /// Writes to each connection what waits for it.
     fn flush(&mut self, dirty: &mut Vec<Key>) {
+        self.more = false;
+        self.shared.with(|state, _| state.broker.take_dirty(self.index, dirty));
         let mut ready: Vec<(Key, Taken)> = Vec::new();
-        self.shared.with(|state, _| {
-            state.broker.take_dirty(self.index, dirty);
-            for key in dirty.drain(..) {
-                let blocked = self.clients.get(&key.index).is_some_and(|client| client.blocked);
-                if blocked && !state.broker.is_closed(key) {
-                    state.broker.postpone(key);
-                } else {
-                    ready.extend(state.broker.take(key).map(|taken| (key, taken)));
+        for keys in dirty.chunks(TAKEN_AT_ONCE) {
+            self.shared.with(|state, now| {
+                for key in keys {
+                    let blocked = self.clients.get(&key.index).is_some_and(|client| client.blocked);
+                    if blocked && !state.broker.is_closed(*key) {
+                        state.broker.postpone(*key);
+                    } else {
+                        ready.extend(state.broker.take(*key, now).map(|taken| (*key, taken)));
+                    }
                 }
+                self.more = state.broker.is_dirty(self.index);
+            });
+            for (key, taken) in ready.drain(..) {
+                self.write(key, taken);
             }
-        });
-        for (key, taken) in ready {
-            self.write(key, taken);
         }
+        dirty.clear();
     }
 
     fn write(&mut self, key: Key, taken: Taken) {
@@ -337,19 +369,20 @@ impl Worker {
         if taken.close && !client.lingers {
             client.lingers = true;
             client.closing = true;
-            client.input = Vec::new();
+            client.drop_input();
             // A client that does not read is not waited for.
             client.drop_unwritten();
             self.lingering.push((self.shared.now() + LINGER, key));
         }
-        client.queue(taken.frames);
+        let close = taken.close;
+        client.queue(taken);
         if client.write(&mut self.scratch).is_err() {
             return self.forget(key.index);
         }
         if (client.closing || !client.blocked) && std::mem::take(&mut client.paused) {
             self.again.push(key);
         }
-        if taken.close && !client.blocked {
+        if close && !client.blocked {
             client.shut = true;
             // What the client still sends is read, so that it is not kept from hearing us.
             if client.stream.shutdown(Shutdown::Write).is_err() {
@@ -389,4 +422,11 @@ fn handle(shared: &Arc<Shared>, client: &mut Client, packet: &Packet<'_>) -> boo
         return shared.with(|state, _| state.broker.is_congested(key));
     }
     congested
+}
+
+/// What has come is no packet that can be worked on.
+fn malformed(shared: &Arc<Shared>, client: &mut Client, error: &DecodeError) {
+    client.closing = true;
+    client.drop_input();
+    shared.with(|state, now| state.broker.malformed(client.key, error, now));
 }

@@ -204,9 +204,9 @@ fn one_encoding_is_shared_by_all_of_a_version() {
     world.broadcast("channel", "news");
     let encodings: std::collections::HashSet<_> = peers
         .iter()
-        .flat_map(|peer| world.broker.take(peer.key).expect("it is known").frames)
+        .flat_map(|peer| world.broker.take(peer.key, world.now).expect("it is known").frames)
         .map(|frame| match frame {
-            Frame::Publish { encoded, .. } => Arc::as_ptr(&encoded),
+            Frame::Publish { publication, .. } => Arc::as_ptr(&publication),
             other => panic!("{other:?}"),
         })
         .collect();

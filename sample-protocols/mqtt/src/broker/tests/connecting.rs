@@ -293,7 +293,7 @@ fn a_disconnect_fits_the_clients_packet_size() {
     for size in [40, 17] {
         let peer = world.connect(&Connect::new(Version::V5, "c").property(0x27, &[0, 0, 0, size]));
         world.send(peer, b"\x00\x00");
-        let taken = world.broker.take(peer.key).expect("it is known");
+        let taken = world.broker.take(peer.key, world.now).expect("it is known");
         let bytes: Vec<u8> = taken.frames.iter().flat_map(Frame::to_vec).collect();
         assert!(bytes.len() <= usize::from(size), "{bytes:?}");
         assert_eq!(wire::parse(&bytes, Version::V5), [Got::Disconnect { code: 0x81 }]);

@@ -4,8 +4,10 @@ mod acknowledgements;
 mod channels;
 mod connecting;
 mod limits;
+mod memory;
 mod publishing;
 mod random;
+mod retained;
 mod sessions;
 mod subscribing;
 mod version_5;
@@ -80,7 +82,7 @@ impl World {
 
     /// What has been sent to the client since the last time; at the end `Closed` if it is.
     fn receive(&mut self, peer: Peer) -> Vec<Got> {
-        let Some(taken) = self.broker.take(peer.key) else { return vec![Got::Closed] };
+        let Some(taken) = self.broker.take(peer.key, self.now) else { return vec![Got::Closed] };
         let bytes: Vec<u8> = taken.frames.iter().flat_map(Frame::to_vec).collect();
         let mut got = wire::parse(&bytes, peer.version);
         if taken.close {
@@ -135,7 +137,7 @@ impl World {
 
     fn wait(&mut self, milliseconds: u64) {
         self.now += milliseconds;
-        self.broker.tick(self.now);
+        while self.broker.tick(self.now) {}
     }
 
     /// Payloads of all publishes that have been sent to the client since the last time.

@@ -122,6 +122,16 @@ fn is_sound(world: &World) {
         let cost: usize = session.pending.iter().map(session::Delivery::cost).sum();
         assert_eq!(session.pending_cost, cost);
         assert!(cost <= broker.settings.max_queue_size, "{cost}");
+        let in_flight = session.in_flight.iter().filter_map(|one| match &one.stage {
+            session::Stage::Sent(delivery) => Some(delivery.cost()),
+            session::Stage::Released => None,
+        });
+        assert_eq!(session.in_flight_cost, in_flight.sum::<usize>());
+        let nodes = session.subscriptions.iter().map(|filter| trie::nodes_cost(filter));
+        assert_eq!(session.nodes, nodes.sum::<usize>());
+        assert!(session.replays.len() <= session.subscriptions.len());
+        let expires = session.pending.iter().filter_map(|delivery| delivery.message.expires).min();
+        assert!(expires.is_none_or(|at| session.pending_expires.is_some_and(|first| first <= at)));
         assert!(session.in_flight.len() <= usize::from(broker.settings.max_in_flight));
         assert!(session.subscriptions.len() <= broker.settings.max_subscriptions);
     }
@@ -141,7 +151,38 @@ fn is_sound(world: &World) {
     assert_eq!(broker.waiting, waiting);
     let away = broker.sessions.iter().filter(|(_, session)| session.connection.is_none()).count();
     assert_eq!(broker.away.len(), away);
+    assert_eq!(broker.memory.used(), used(broker));
     assert!(broker.overflowing.is_empty() && broker.wills.is_empty() && broker.unheard.is_empty());
+}
+
+/// What everything that is kept takes, shared things once.
+fn used(broker: &Broker) -> usize {
+    let mut messages: Vec<Arc<Message>> = broker.retained.all();
+    let mut publications = Vec::new();
+    let mut used = broker.retained.kept.bytes() + broker.subscriptions.kept.bytes();
+    for (_, session) in &broker.sessions {
+        used += session.kept.bytes() + session.will.as_ref().map_or(0, |will| will.message.cost());
+        let sent = session.in_flight.iter().filter_map(|one| match &one.stage {
+            session::Stage::Sent(delivery) => Some(delivery),
+            session::Stage::Released => None,
+        });
+        messages.extend(session.pending.iter().chain(sent).map(|delivery| Arc::clone(&delivery.message)));
+    }
+    for (_, connection) in &broker.connections {
+        used += connection.kept.bytes();
+        for frame in &connection.outbox {
+            if let Frame::Publish { publication, .. } = frame {
+                messages.extend(publication.parts().1.cloned());
+                publications.push(publication);
+            }
+        }
+    }
+    messages.sort_by_key(Arc::as_ptr);
+    messages.dedup_by_key(|message| Arc::as_ptr(message));
+    publications.sort_by_key(|publication| Arc::as_ptr(publication));
+    publications.dedup_by_key(|publication| Arc::as_ptr(publication));
+    used += messages.iter().map(|message| message.kept.as_ref().map_or(0, Kept::bytes)).sum::<usize>();
+    used + publications.iter().map(|publication| publication.parts().0).sum::<usize>()
 }
 
 fn run(seed: u64) {
@@ -153,6 +194,8 @@ fn run(seed: u64) {
         (config.max_queue_size, config.max_in_flight, config.receive_maximum) = (8_000, 4, 3);
         (config.max_subscriptions, config.topic_alias_maximum, config.max_retained) = (5, 2, 3);
         (config.max_sessions, config.max_session_expiry, config.max_keep_alive) = (8, 200, 0);
+        // Sometimes there is too little for all.
+        config.max_memory = [30_000, 60_000, 1_000_000][random.below(3)];
     });
     let mut peers: Vec<Peer> = Vec::new();
     let mut waiting: Vec<(Key, ReplyTo)> = Vec::new();
@@ -200,9 +243,17 @@ fn run(seed: u64) {
     world.wait(300_000);
     // Sessions with a delayed will end later than their connections.
     world.wait(300_000);
+    is_sound(&world);
     let broker = &world.broker;
+    assert_eq!(broker.memory.used(), {
+        let messages = broker.retained.all();
+        messages.iter().map(|message| message.cost()).sum::<usize>() + broker.retained.kept.bytes()
+    });
     assert!(broker.sessions.is_empty() && broker.connections.is_empty() && broker.channels.is_empty());
-    assert!(broker.subscriptions.is_empty() && broker.next_deadline().is_none());
+    assert!(
+        broker.subscriptions.is_empty()
+            && broker.next_deadline().is_none_or(|_| broker.retained.expires().is_some())
+    );
 }
 
 #[test]

@@ -195,3 +195,23 @@ fn retained_messages_do_not_belong_to_a_session() {
     world.send(peer, &subscribe(Version::V311, 1, &[("a", 0)]));
     assert_eq!(world.payloads(peer), ["x"]);
 }
+
+#[test]
+fn many_sessions_that_end_together_end_in_portions() {
+    let mut world = World::new();
+    for number in 0..30 {
+        let peer = world.connect(&Connect::new(Version::V5, &format!("c{number}")).kept(10));
+        let filters: Vec<String> = (0..200).map(|number| format!("a/{number}")).collect();
+        let filters: Vec<_> = filters.iter().map(|filter| (&filter[..], 1)).collect();
+        world.send(peer, &subscribe_5(1, &filters, &[]));
+        world.lose(peer);
+    }
+    world.wait(1000);
+    world.now += 10_000;
+    let mut left = Vec::new();
+    while world.broker.tick(world.now) {
+        left.push(world.broker.sessions.len());
+    }
+    assert_eq!(left, [25, 20, 15, 10, 5]);
+    assert!(world.broker.sessions.is_empty() && world.broker.next_deadline().is_none());
+}
