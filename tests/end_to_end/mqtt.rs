@@ -1,5 +1,9 @@
 //! The sample protocol `mqtt`: Kuzzle's side of it, options, other protocols.
 
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::mpsc;
+
 use kuzzle_tests::{Client, Host, Installation, LineClient, MqttClient, MqttPacket, Report, UdpClient, cc};
 use serde_json::{Value, json};
 
@@ -330,4 +334,63 @@ fn a_shutdown_is_told_and_takes_no_time() {
     assert!(ended.took < std::time::Duration::from_secs(3), "{:?}", ended.took);
     assert_eq!(newer.until_closed(), [MqttPacket::Disconnect(0x8B)]);
     assert_eq!(older.until_closed(), []);
+}
+
+#[test]
+fn clients_that_are_writing_hear_that_the_host_ends() {
+    let (_installation, host, address) = start(&json!({ "allowPubSub": true }));
+    let mut clients: Vec<MqttClient> =
+        (0..4).map(|number| MqttClient::connect_5(address, &format!("writer-{number}"))).collect();
+    let (begun, have_begun) = mpsc::channel();
+    let writers: Vec<_> = clients
+        .iter()
+        .map(|client| {
+            let (mut stream, begun) = (client.stream(), begun.clone());
+            let packets = b"\x30\x06\0\x01a\0xx".repeat(1000);
+            std::thread::spawn(move || {
+                while stream.write_all(&packets).is_ok() {
+                    let _ = begun.send(());
+                }
+            })
+        })
+        .collect();
+    // Some rounds of all of them.
+    assert_eq!(have_begun.iter().take(400).count(), 400);
+    let ended = host.terminate();
+    ended.is_clean();
+    for client in &mut clients {
+        assert_eq!(client.until_closed(), [MqttPacket::Disconnect(0x8B)]);
+    }
+    drop(have_begun);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
+#[test]
+fn a_new_subscription_gets_all_retained_messages_however_short_its_queue_is() {
+    const MESSAGES: usize = 5000;
+    let (_installation, host, address) = start(&json!({ "allowPubSub": true, "maxQueueSize": 100_000 }));
+    let mut publisher = MqttClient::connect_5(address, "publisher");
+    let payload = "x".repeat(500);
+    for number in 0..MESSAGES {
+        publisher.retain(&format!("retained/{number}"), &payload);
+    }
+    publisher.has_nothing();
+    for (name, qos) in [("often", 0), ("once", 1)] {
+        let mut client = MqttClient::connect_5(address, name);
+        assert_eq!(client.listen("retained/+", qos), qos);
+        let mut topics = BTreeSet::new();
+        while topics.len() < MESSAGES {
+            match client.packet() {
+                Some(MqttPacket::Publish { topic, id, .. }) => {
+                    assert!(topics.insert(topic), "each comes once");
+                    if qos == 1 {
+                        client.acknowledge(4, id);
+                    }
+                }
+                other => panic!("{} came, then {other:?}", topics.len()),
+            }
+        }
+        client.has_nothing();
+    }
+    host.terminate().is_clean();
 }

@@ -327,3 +327,44 @@ fn random_bytes_after_connect_never_harm() {
     }
     server.ends_well();
 }
+
+#[test]
+fn all_clients_together_keep_to_the_memory() {
+    const MEMORY: u64 = 16 << 20;
+    let server = Server::start(&json!({ "maxMemory": MEMORY }));
+    let before = server.memory();
+    let mut publisher = MqttClient::connect_5(server.address, "publisher");
+    let mut send = |topic: &str| publisher.publish_and_wait(topic, &"x".repeat(20_000));
+    // Sessions whose clients are away, retained messages …
+    for number in 0..40 {
+        let name = format!("away-{number}");
+        let mut away = MqttClient::connect_with(server.address, 5, &name, false).0;
+        assert_eq!(away.listen(&name, 1), 1);
+        drop(away);
+        (0..100).for_each(|_| send(&name));
+    }
+    // … clients that do not read …
+    let mut stuck = Vec::new();
+    for number in 0..40 {
+        let name = format!("stuck-{number}");
+        let mut client = MqttClient::connect_5(server.address, &name);
+        assert_eq!(client.listen(&name, (number % 2) as u8), (number % 2) as u8);
+        (0..100).for_each(|_| send(&name));
+        stuck.push(client);
+    }
+    // … and packets that never come whole, also before CONNECT.
+    for number in 0..60 {
+        let mut client = match number % 2 {
+            0 => MqttClient::connect_5(server.address, &format!("half-{number}")),
+            _ => MqttClient::open(server.address, 5),
+        };
+        let mut bytes = vec![if number % 2 == 0 { 0x30 } else { 0x10 }, 0x80, 0x80, 0x3F];
+        bytes.resize(1_000_000, b'x');
+        client.try_send_bytes(&bytes);
+        stuck.push(client);
+    }
+    let after = server.memory();
+    let allowed = MEMORY / 1024 + 24 * 1024;
+    assert!(after < before + allowed, "{before} KiB before, {after} KiB after");
+    server.ends_well();
+}

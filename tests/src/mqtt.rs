@@ -141,6 +141,20 @@ impl MqttClient {
         assert_eq!(self.packet(), Some(Packet::Pong));
     }
 
+    /// Retains a message of QoS 1 and waits until that is done.
+    pub fn retain(&mut self, topic: &str, payload: &str) {
+        let mut bytes = publish(self.version, topic, 1, false, 1, payload.as_bytes());
+        bytes[0] |= 1;
+        self.send_bytes(&bytes);
+        assert!(matches!(self.packet(), Some(Packet::Acknowledgement(4, 1, _))));
+    }
+
+    /// Publishes a message of QoS 1 and waits until it is acknowledged, with any code.
+    pub fn publish_and_wait(&mut self, topic: &str, payload: &str) {
+        self.publish(topic, 1, 1, payload);
+        assert!(matches!(self.packet(), Some(Packet::Acknowledgement(4, 1, _))));
+    }
+
     /// A clone of the socket, for tests that read and write from two threads.
     pub fn stream(&self) -> TcpStream {
         self.stream.try_clone().expect("there are descriptors left")

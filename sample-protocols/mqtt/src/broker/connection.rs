@@ -48,7 +48,7 @@ pub(super) struct Connection {
     pub(super) joined: FxHashSet<Arc<str>>,
     pub(super) outbox: Vec<Frame>,
     outbox_cost: usize,
-    /// The part of it that is not shared.
+    /// What it takes itself, with the frames that are not shared.
     outbox_kept: usize,
     /// The part of it that may be lost.
     droppable_cost: usize,
@@ -114,10 +114,14 @@ impl Connection {
         if let Frame::Publish { droppable: true, .. } = &frame {
             self.droppable_cost += cost;
         }
-        let own = frame.own_cost();
-        self.outbox_kept += own;
-        self.kept.add(own);
+        if let Frame::Other(bytes) = &frame {
+            self.keep_outbox(bytes.len());
+        }
+        let before = self.outbox.capacity();
         self.outbox.push(frame);
+        if self.outbox.capacity() > before {
+            self.keep_outbox((self.outbox.capacity() - before) * size_of::<Frame>());
+        }
     }
 
     /// What waits here and may be lost, in bytes.
@@ -138,10 +142,12 @@ impl Connection {
         let before = self.outbox.len();
         self.outbox.retain(|frame| !matches!(frame, Frame::Publish { droppable: true, .. }));
         self.outbox_cost -= std::mem::take(&mut self.droppable_cost);
-        let shed = before - self.outbox.len();
-        self.outbox_kept -= shed * size_of::<Frame>();
-        self.kept.sub(shed * size_of::<Frame>());
-        shed as u64
+        (before - self.outbox.len()) as u64
+    }
+
+    fn keep_outbox(&mut self, bytes: usize) {
+        self.outbox_kept += bytes;
+        self.kept.add(bytes);
     }
 
     pub(super) fn take(&mut self) -> Taken {

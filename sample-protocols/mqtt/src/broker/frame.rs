@@ -60,14 +60,6 @@ impl Frame {
         self.len() + size_of::<Self>()
     }
 
-    /// The part of that which is this client's alone.
-    pub(super) fn own_cost(&self) -> usize {
-        match self {
-            Self::Other(_) => self.cost(),
-            _ => size_of::<Self>(),
-        }
-    }
-
     /// The pieces in order; some may be empty.
     pub(crate) fn pieces(&self) -> [&[u8]; 4] {
         match self {

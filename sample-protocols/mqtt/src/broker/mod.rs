@@ -397,8 +397,8 @@ impl Broker {
         self.mark(key);
     }
 
-    /// The connection's worker has to look at it.
-    fn mark(&mut self, key: Key) {
+    /// The connection's worker has to look at it: there is something to write, or may be again.
+    pub(crate) fn mark(&mut self, key: Key) {
         if let Some(connection) = self.connection_mut(key)
             && !std::mem::replace(&mut connection.dirty, true)
         {

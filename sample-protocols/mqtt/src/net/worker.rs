@@ -329,10 +329,9 @@ impl Worker {
         if client.blocked {
             return;
         }
+        // What has come for it meanwhile is taken with that of all others.
         let key = client.key;
-        if let Some(taken) = self.shared.with(|state, now| state.broker.take(key, now)) {
-            self.write(key, taken);
-        }
+        self.shared.with(|state, _| state.broker.mark(key));
     }
 
     /// Writes to each connection what waits for it.
@@ -397,6 +396,8 @@ impl Worker {
             let key = client.key;
             drop(client);
             self.shared.with(|state, now| state.broker.gone(key, now));
+            // Its will may be for others of this worker.
+            self.more = true;
         }
     }
 }
