@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::mpsc;
 
-use kuzzle_tests::{Client, Host, Installation, LineClient, MqttClient, MqttPacket, Report, UdpClient, cc};
+use kuzzle_tests::{
+    Client, Host, Installation, LineClient, MqttClient, MqttPacket, Report, UdpClient, cc, wait_for,
+};
 use serde_json::{Value, json};
 
 fn start(options: &Value) -> (Installation, Host, std::net::SocketAddr) {
@@ -242,6 +244,32 @@ fn answers_that_exceed_the_queue_wait_for_their_client_instead_of_being_lost() {
     for number in 0..300 {
         assert_eq!(client.receive()["requestId"], number.to_string());
     }
+}
+
+#[test]
+fn metrics_show_how_much_the_broker_has_to_do() {
+    let (_installation, _host, address) = start(&json!({ "allowPubSub": true, "maxQueueSize": 1024 }));
+    let mut client = MqttClient::connect_5(address, "c");
+    let mut away = MqttClient::connect_with(address, 5, "away", false).0;
+    assert_eq!((away.listen("a/+", 1), away.listen("b", 0)), (1, 0));
+    drop(away);
+    client.retain("a/b", "kept");
+    // There is no room for it.
+    client.publish_and_wait("a/c", &"x".repeat(2000));
+    let mut reported = Value::Null;
+    wait_for("the numbers to be read", || {
+        let metrics = client.request(&json!({ "controller": "server", "action": "metrics" }));
+        reported = metrics["result"]["protocols"]["mqtt"]["reported"].clone();
+        (reported["dropped"] == 1 && reported["clients"] == 1).then_some(())
+    });
+    let memory = reported["memory"].as_i64().unwrap();
+    assert!((1000..20_000).contains(&memory), "{memory}");
+    for (name, expected) in [("sessions", 2), ("subscriptions", 2), ("retained", 1), ("unheard", 0)] {
+        assert_eq!(reported[name], expected, "{name}: {reported}");
+    }
+    // The two messages and requests; answers.
+    let [received, sent] = ["received", "sent"].map(|name| reported[name].as_i64().unwrap());
+    assert!(received > 2 && (received - 2 - sent).abs() <= 1, "{reported}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kuzzle_protocol_abi::{
-    Channels, ConnectionId, Context, DisconnectReason, EntryPoint, Error, Payload, Protocol, Status,
+    Channels, ConnectionId, Context, DisconnectReason, EntryPoint, Error, Metrics, Payload, Protocol, Status,
 };
 use parking_lot::Mutex;
 
@@ -109,6 +109,23 @@ impl Protocol for Mqtt {
                 state.broker.disconnect(key, reason, message, now);
             }
         });
+    }
+
+    fn metrics(&self, out: &mut Metrics<'_>) {
+        let (now, so_far) = self.shared.with(|state, _| (state.broker.gauges(), state.broker.counters()));
+        for (name, value) in [
+            ("clients", now.clients),
+            ("sessions", now.sessions),
+            ("subscriptions", now.subscriptions),
+            ("retained", now.retained),
+            ("memory", now.memory),
+        ] {
+            out.gauge(name, value as i64);
+        }
+        out.counter("received", so_far.received)
+            .counter("sent", so_far.sent)
+            .counter("dropped", so_far.dropped)
+            .counter("unheard", so_far.unheard);
     }
 
     fn shutdown(&self, deadline: Duration) {

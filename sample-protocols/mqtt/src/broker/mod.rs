@@ -65,13 +65,31 @@ pub(crate) struct ReplyTo {
     pub(crate) properties: Vec<u8>,
 }
 
-/// Counters, for the log.
+/// What has happened, for the log and for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counters {
+    /// PUBLISH packets of clients.
+    pub(crate) received: u64,
+    /// PUBLISH packets for clients.
+    pub(crate) sent: u64,
     /// Messages that a limit has cost.
     pub(crate) dropped: u64,
     /// Connections that were closed because too many had not sent CONNECT.
     pub(crate) unheard: u64,
+}
+
+/// How much there is, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gauges {
+    /// Clients that are connected.
+    pub(crate) clients: usize,
+    /// Sessions, with and without their clients.
+    pub(crate) sessions: usize,
+    pub(crate) subscriptions: usize,
+    /// Retained messages.
+    pub(crate) retained: usize,
+    /// Bytes of all that is kept.
+    pub(crate) memory: usize,
 }
 
 /// The end of a session, a subscription or message of it, a message that has expired: so many of them
@@ -213,7 +231,10 @@ impl Broker {
         };
         match packet {
             Packet::Connect(_) => self.fail(key, Reason::PROTOCOL_ERROR, "a second CONNECT came", now),
-            Packet::Publish(publish) => return self.incoming(key, session, publish, now),
+            Packet::Publish(publish) => {
+                self.counters.received += 1;
+                return self.incoming(key, session, publish, now);
+            }
             Packet::PubAck(ack) => self.acknowledged(key, session, ack.id, false, now),
             Packet::PubRec(ack) => self.received(key, session, *ack, now),
             Packet::PubRel(ack) => {
@@ -317,6 +338,16 @@ impl Broker {
 
     pub(crate) fn counters(&self) -> Counters {
         self.counters
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        Gauges {
+            clients: self.sessions.len() - self.away.len(),
+            sessions: self.sessions.len(),
+            subscriptions: self.subscriptions.len,
+            retained: self.retained.len(),
+            memory: self.memory.used(),
+        }
     }
 
     /// When [`Broker::tick`] wants to be called, in milliseconds.

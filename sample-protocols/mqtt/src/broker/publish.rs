@@ -360,6 +360,7 @@ impl Broker {
         }
         // A client that has not been told an alias cannot understand it.
         let droppable = droppable && !is_new;
+        self.counters.sent += 1;
         self.push(key, Frame::Publish { publication, id: id.to_be_bytes(), droppable });
         true
     }

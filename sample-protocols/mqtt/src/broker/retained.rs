@@ -122,6 +122,11 @@ impl Retained {
         self.kept.sub(pruned);
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
     /// When the next message expires.
     pub(super) fn expires(&self) -> Option<u64> {
         self.expiring.first().map(|(at, _)| *at)

@@ -208,12 +208,12 @@ impl Broker {
     }
 
     /// Removes a subscription of which only the text is known: with which version it was subscribed is
-    /// not, and that decides whether it is shared.
-    pub(super) fn forget_subscription(&mut self, session: u32, filter: &str) {
-        for version in [Version::V5, Version::V311] {
-            if let Ok(filter) = Filter::parse(filter, version) {
-                self.subscriptions.unsubscribe(&filter, session);
-            }
+    /// not, and that decides whether one that begins with `$share` is shared.
+    pub(super) fn forget_subscription(&mut self, session: u32, text: &str) {
+        let parse = |version| Filter::parse(text, version).ok();
+        let newer = parse(Version::V5).filter(|filter| filter.share.is_some());
+        for filter in [newer, parse(Version::V311)].into_iter().flatten() {
+            self.subscriptions.unsubscribe(&filter, session);
         }
     }
 }

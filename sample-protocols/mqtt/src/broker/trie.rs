@@ -46,6 +46,8 @@ struct Node {
 #[derive(Debug)]
 pub(super) struct Trie {
     nodes: Slab<Node>,
+    /// How many subscriptions there are.
+    pub(super) len: usize,
     /// What the nodes take.
     pub(super) kept: Kept,
 }
@@ -66,7 +68,7 @@ impl Trie {
     pub(super) fn new(memory: &Memory) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
-        Self { nodes, kept: memory.keep(0) }
+        Self { nodes, len: 0, kept: memory.keep(0) }
     }
 
     /// Adds or replaces a subscription. Answers whether it was there.
@@ -90,6 +92,7 @@ impl Trie {
             }
             None => {
                 members.push(subscriber);
+                self.len += 1;
                 false
             }
         }
@@ -115,6 +118,7 @@ impl Trie {
                 removed
             }
         };
+        self.len -= usize::from(removed);
         self.prune(index);
         removed
     }
@@ -204,7 +208,7 @@ impl Trie {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.nodes.len() == 1 && self.kept.bytes() == 0
+        (self.nodes.len(), self.len, self.kept.bytes()) == (1, 0, 0)
     }
 }
 

@@ -184,7 +184,7 @@ impl Worker {
     /// At most once in ten seconds.
     fn tell(&mut self, counters: Counters, now: u64) {
         let (told, at) = self.told;
-        if counters == told || now < at {
+        if now < at || (counters.dropped, counters.unheard) == (told.dropped, told.unheard) {
             return;
         }
         if counters.dropped > told.dropped {
