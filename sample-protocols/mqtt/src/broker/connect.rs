@@ -139,8 +139,8 @@ impl Broker {
         connection.silence = silence;
         connection.last_heard = now;
         let aliases = connect.topic_alias_maximum.min(ALIASES);
-        connection.told = (aliases > 0)
-            .then(|| Box::new(Told { maximum: aliases, aliases: rustc_hash::FxHashMap::default() }));
+        connection.told =
+            (aliases > 0).then(|| Box::new(Told { maximum: aliases, aliases: foldhash::HashMap::default() }));
         self.set_connection_timer(key.index, (silence > 0).then(|| now + silence));
         self.push(key, Frame::Other(answer.into()));
         self.resume(key, index, now);

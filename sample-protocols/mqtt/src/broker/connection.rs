@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use foldhash::{HashMap, HashSet};
+use rustc_hash::FxHashMap;
 
 use super::memory::{Kept, Memory};
 use super::{Frame, Key};
@@ -45,7 +46,7 @@ pub(super) struct Connection {
     pub(super) told: Option<Box<Told>>,
     aliases_kept: usize,
     /// Channels that it has joined.
-    pub(super) joined: FxHashSet<Arc<str>>,
+    pub(super) joined: HashSet<Arc<str>>,
     pub(super) outbox: Vec<Frame>,
     outbox_cost: usize,
     /// What it takes itself, with the frames that are not shared.
@@ -64,7 +65,7 @@ pub(super) struct Connection {
 pub(super) struct Told {
     /// The highest one.
     pub(super) maximum: u16,
-    pub(super) aliases: FxHashMap<Arc<str>, u16>,
+    pub(super) aliases: HashMap<Arc<str>, u16>,
 }
 
 /// What a worker has to do for a connection.
@@ -97,7 +98,7 @@ impl Connection {
             aliases: FxHashMap::default(),
             told: None,
             aliases_kept: 0,
-            joined: FxHashSet::default(),
+            joined: HashSet::default(),
             outbox: Vec::new(),
             outbox_cost: 0,
             outbox_kept: 0,

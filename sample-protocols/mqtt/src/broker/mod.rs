@@ -5,6 +5,7 @@ mod channels;
 mod connect;
 mod connection;
 mod frame;
+mod members;
 mod memory;
 mod message;
 mod publish;
@@ -20,7 +21,8 @@ mod trie;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use foldhash::HashMap;
+use rustc_hash::FxHashSet;
 use slab::Slab;
 
 pub(crate) use connect::Admission;
@@ -115,14 +117,14 @@ pub(crate) struct Broker {
     arrivals: VecDeque<Key>,
     generation: u32,
     sessions: Slab<Session>,
-    by_client_id: FxHashMap<Arc<str>, u32>,
+    by_client_id: HashMap<Arc<str>, u32>,
     /// Sessions whose client is away: when they end, since when it is away, their place.
     away: BTreeSet<(u64, u64, u32)>,
     serial: u64,
     subscriptions: Trie,
     retained: Retained,
     /// Who has joined each channel.
-    channels: FxHashMap<Arc<str>, FxHashSet<Key>>,
+    channels: HashMap<Arc<str>, FxHashSet<Key>>,
     timers: Timers,
     /// For each worker, its connections that have something to write or to close.
     dirty: Vec<Vec<Key>>,
@@ -154,10 +156,10 @@ impl Broker {
             arrivals: VecDeque::new(),
             generation: 0,
             sessions: Slab::new(),
-            by_client_id: FxHashMap::default(),
+            by_client_id: HashMap::default(),
             away: BTreeSet::new(),
             serial: 0,
-            channels: FxHashMap::default(),
+            channels: HashMap::default(),
             timers: Timers::default(),
             dirty: vec![Vec::new(); workers],
             removed: Vec::new(),

@@ -254,7 +254,6 @@ fn take(node: &mut Node, levels: &[&str], pruned: &mut usize) -> Option<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::packet::{Qos, RetainHandling};
 
     const ALL: usize = usize::MAX;
 
@@ -267,13 +266,7 @@ mod tests {
     }
 
     fn replay(filter: &str) -> Replay {
-        let options = Options {
-            qos: Qos::AtMostOnce,
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::Always,
-        };
-        Replay { filter: filter.into(), options, id: 0, until: 10, after: None }
+        Replay { filter: filter.into(), options: Options::default(), id: 0, until: 10, after: None }
     }
 
     fn topics(messages: &[Arc<Message>]) -> Vec<String> {

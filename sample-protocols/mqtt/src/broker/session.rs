@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::HashSet;
 use rustc_hash::FxHashSet;
 
 use super::Key;
@@ -76,7 +77,7 @@ pub(super) struct Session {
     pub(super) deadline: Option<u64>,
     pub(super) will: Option<Box<Will>>,
     /// The filters, as the client wrote them.
-    pub(super) subscriptions: FxHashSet<Box<str>>,
+    pub(super) subscriptions: HashSet<Box<str>>,
     /// What they take in the tree of all subscriptions, in bytes, as if its nodes were not shared.
     pub(super) nodes: usize,
     /// Retained messages that it has still to get.
@@ -115,7 +116,7 @@ impl Session {
             away: None,
             deadline: None,
             will: None,
-            subscriptions: FxHashSet::default(),
+            subscriptions: HashSet::default(),
             nodes: 0,
             replays: VecDeque::new(),
             incoming: FxHashSet::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use foldhash::HashMap;
 
 use super::publish::{Encodings, Flags};
 use super::retained::{Portion, Replay};
@@ -46,7 +46,7 @@ impl Broker {
         }
         // A filter that comes several times is subscribed to once, with its last options.
         let mut wanted: Vec<Wanted<'_>> = Vec::new();
-        let mut places = FxHashMap::default();
+        let mut places = HashMap::default();
         let mut granted: Vec<(usize, u8)> = Vec::new();
         for (filter, options) in subscribe.filters() {
             let place = *places.entry(filter.whole).or_insert(wanted.len());

@@ -1,8 +1,9 @@
 //! All subscriptions by their filters, as a tree of topic levels.
 
-use rustc_hash::FxHashMap;
+use foldhash::HashMap;
 use slab::Slab;
 
+use super::members::Members;
 use super::memory::{Kept, Memory};
 use crate::codec::packet::Options;
 use crate::codec::topic::Filter;
@@ -17,10 +18,9 @@ pub(super) struct Subscriber {
 }
 
 /// A shared subscription: each message goes to one of its members.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Share {
-    name: Box<str>,
-    pub(super) members: Vec<Subscriber>,
+    pub(super) members: Members,
     /// Who is asked first next time.
     pub(super) next: usize,
 }
@@ -37,15 +37,17 @@ struct Node {
     parent: u32,
     /// How the parent knows it; empty for the root.
     level: Box<str>,
-    children: FxHashMap<Box<str>, u32>,
-    subscribers: Vec<Subscriber>,
-    shares: Vec<Share>,
+    children: HashMap<Box<str>, u32>,
+    subscribers: Members,
+    /// By their names.
+    shares: HashMap<Box<str>, Share>,
 }
 
 /// All subscriptions.
 #[derive(Debug)]
 pub(super) struct Trie {
-    nodes: Slab<Node>,
+    /// Each by itself, so that those that go leave no hole.
+    nodes: Slab<Box<Node>>,
     /// How many subscriptions there are.
     pub(super) len: usize,
     /// What the nodes take.
@@ -67,7 +69,7 @@ pub(super) fn nodes_cost(filter: &str) -> usize {
 impl Trie {
     pub(super) fn new(memory: &Memory) -> Self {
         let mut nodes = Slab::new();
-        nodes.insert(Node::default());
+        nodes.insert(Box::default());
         Self { nodes, len: 0, kept: memory.keep(0) }
     }
 
@@ -77,44 +79,31 @@ impl Trie {
         let node = &mut self.nodes[node];
         let members = match filter.share {
             None => &mut node.subscribers,
-            Some(name) => {
-                let index = node.shares.iter().position(|share| *share.name == *name).unwrap_or_else(|| {
-                    node.shares.push(Share { name: name.into(), members: Vec::new(), next: 0 });
-                    node.shares.len() - 1
-                });
-                &mut node.shares[index].members
+            Some(name) if node.shares.contains_key(name) => {
+                &mut node.shares.get_mut(name).expect("it has just been seen").members
             }
+            Some(name) => &mut node.shares.entry(name.into()).or_default().members,
         };
-        match members.iter_mut().find(|member| member.session == subscriber.session) {
-            Some(member) => {
-                *member = subscriber;
-                true
-            }
-            None => {
-                members.push(subscriber);
-                self.len += 1;
-                false
-            }
-        }
+        let existed = members.set(subscriber);
+        self.len += usize::from(!existed);
+        existed
     }
 
     /// Removes a subscription. Answers whether it was there.
     pub(super) fn unsubscribe(&mut self, filter: &Filter<'_>, session: u32) -> bool {
         let Some(index) = self.find(filter.filter) else { return false };
         let node = &mut self.nodes[index];
-        let remove = |members: &mut Vec<Subscriber>| {
-            let position = members.iter().position(|member| member.session == session);
-            position.map(|position| members.swap_remove(position)).is_some()
-        };
         let removed = match filter.share {
-            None => remove(&mut node.subscribers),
+            None => node.subscribers.remove(session),
             Some(name) => {
-                let removed = node
-                    .shares
-                    .iter_mut()
-                    .find(|share| *share.name == *name)
-                    .is_some_and(|share| remove(&mut share.members));
-                node.shares.retain(|share| !share.members.is_empty());
+                let Some(share) = node.shares.get_mut(name) else { return false };
+                let removed = share.members.remove(session);
+                if share.members.is_empty() {
+                    node.shares.remove(name);
+                }
+                if node.shares.is_empty() {
+                    node.shares = HashMap::default();
+                }
                 removed
             }
         };
@@ -127,7 +116,7 @@ impl Trie {
     pub(super) fn matching(&mut self, topic: &str, mut each: impl FnMut(Found<'_>)) {
         let mut found = |node: &mut Node| {
             node.subscribers.iter().for_each(|subscriber| each(Found::One(subscriber)));
-            node.shares.iter_mut().for_each(|share| each(Found::Share(share)));
+            node.shares.values_mut().for_each(|share| each(Found::Share(share)));
         };
         // Wildcards at the first level do not match topics of the server.
         let wildcards = !topic.starts_with('$');
@@ -156,10 +145,10 @@ impl Trie {
     }
 
     /// Subscribers and shared subscriptions whose filter is exactly this topic.
-    pub(super) fn exact(&mut self, topic: &str) -> Option<(&[Subscriber], &mut [Share])> {
+    pub(super) fn exact(&mut self, topic: &str) -> Option<(&[Subscriber], impl Iterator<Item = &mut Share>)> {
         let index = self.find(topic)?;
-        let node = &mut self.nodes[index];
-        Some((&node.subscribers, &mut node.shares))
+        let node = &mut *self.nodes[index];
+        Some((&node.subscribers, node.shares.values_mut()))
     }
 
     fn find(&self, filter: &str) -> Option<usize> {
@@ -174,7 +163,7 @@ impl Trie {
                 None => {
                     let node = Node { parent: index as u32, level: level.into(), ..Node::default() };
                     self.kept.add(node_cost(level));
-                    let child = self.nodes.insert(node);
+                    let child = self.nodes.insert(Box::new(node));
                     self.nodes[index].children.insert(level.into(), child as u32);
                     child
                 }
@@ -188,12 +177,6 @@ impl Trie {
         while index != ROOT {
             let node = &mut self.nodes[index];
             if !node.children.is_empty() || !node.subscribers.is_empty() || !node.shares.is_empty() {
-                // What a crowd has left behind.
-                if node.subscribers.capacity() > 64
-                    && node.subscribers.len() * 4 < node.subscribers.capacity()
-                {
-                    node.subscribers.shrink_to_fit();
-                }
                 return;
             }
             let node = self.nodes.remove(index);
@@ -202,7 +185,7 @@ impl Trie {
             self.nodes[index].children.remove(&node.level);
         }
         if self.nodes[ROOT].children.is_empty() {
-            self.nodes[ROOT].children = FxHashMap::default();
+            self.nodes[ROOT].children = HashMap::default();
         }
     }
 
@@ -221,16 +204,10 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::packet::{Qos, RetainHandling, Version};
+    use crate::codec::packet::Version;
 
     fn subscriber(session: u32) -> Subscriber {
-        let options = Options {
-            qos: Qos::AtMostOnce,
-            no_local: false,
-            retain_as_published: false,
-            retain_handling: RetainHandling::Always,
-        };
-        Subscriber { session, id: 0, options }
+        Subscriber { session, id: 0, options: Options::default() }
     }
 
     fn filter(text: &str) -> Filter<'_> {

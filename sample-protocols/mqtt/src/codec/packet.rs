@@ -33,10 +33,11 @@ impl Version {
 }
 
 /// Quality of service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Qos {
     /// QoS 0.
+    #[default]
     AtMostOnce = 0,
     /// QoS 1.
     AtLeastOnce = 1,
@@ -194,7 +195,7 @@ impl<'a> Subscribe<'a> {
 }
 
 /// How a filter is subscribed to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The highest quality of service.
     pub qos: Qos,
@@ -207,9 +208,10 @@ pub struct Options {
 }
 
 /// When retained messages are sent to a new subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetainHandling {
     /// Each time.
+    #[default]
     Always,
     /// Only if the subscription did not exist.
     IfNew,
