@@ -22,6 +22,7 @@ use kuzzle_protocol_abi::{
 };
 use parking_lot::Mutex;
 
+use crate::broker::Joined;
 use crate::codec::Reason;
 use crate::config::Config;
 use crate::net::Worker;
@@ -84,10 +85,17 @@ impl Protocol for Mqtt {
     }
 
     fn join_channel(&self, connection: ConnectionId, channel: &str) -> Result<(), Error> {
-        let joined = self
-            .shared
-            .with(|state, _| state.key(connection).is_some_and(|key| state.broker.join(key, channel)));
-        if joined { Ok(()) } else { Err(Error::new(Status::BadHandle, "the client has gone")) }
+        let joined = self.shared.with(|state, _| {
+            state.key(connection).map_or(Joined::Gone, |key| state.broker.join(key, channel))
+        });
+        match joined {
+            Joined::Yes => Ok(()),
+            Joined::Gone => Err(Error::new(Status::BadHandle, "the client has gone")),
+            Joined::TooMany => {
+                let text = "the client has joined `maxSubscriptions` channels, or no memory is left";
+                Err(Error::new(Status::Limit, text))
+            }
+        }
     }
 
     fn leave_channel(&self, connection: ConnectionId, channel: &str) {

@@ -1,6 +1,7 @@
 //! What all threads of the protocol see: the broker and the host's connections behind one lock.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
@@ -113,17 +114,18 @@ impl Shared {
         &self,
         state: &mut State,
         key: Key,
-        ip: &str,
+        address: Option<IpAddr>,
         packet: &Packet<'_>,
         now: u64,
     ) -> Option<ConnectionId> {
-        match self.entry_point.new_connection(&ConnectionInfo::new().ip(ip)) {
+        let ip = address.map(|address| address.to_string()).unwrap_or_default();
+        match self.entry_point.new_connection(&ConnectionInfo::new().ip(&ip)) {
             Ok(connection) => {
                 let id = connection.id();
                 state.keys.insert(id, key);
                 state.clients.insert(key, connection);
                 let client_id = self.context.uuid().to_string();
-                state.broker.admit(key, packet, &Admission { client_id: &client_id }, now);
+                state.broker.admit(key, packet, &Admission { client_id: &client_id, address }, now);
                 Some(id)
             }
             Err(error) => {

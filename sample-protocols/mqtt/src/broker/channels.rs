@@ -3,35 +3,56 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustc_hash::FxHashSet;
 
 use super::connection::Stage;
+use super::frame::Role;
 use super::message::Message;
 use super::publish::{Encodings, Flags, choose};
-use super::session::Delivery;
+use super::session::{Delivery, Rank};
 use super::trie::Subscriber;
 use super::{Broker, Key, ReplyTo};
 use crate::codec::Qos;
 
+/// What has become of a wish to join a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    Yes,
+    /// The connection is not there any more.
+    Gone,
+    /// A limit is reached, or the memory.
+    TooMany,
+}
+
 impl Broker {
-    /// The connection may listen to the channel from now on. False: it is gone.
-    pub(crate) fn join(&mut self, key: Key, channel: &str) -> bool {
-        let channel: Arc<str> = match self.channels.get_key_value(channel) {
+    /// The connection may listen to the channel from now on. One can join as many channels as it can
+    /// have subscriptions.
+    pub(crate) fn join(&mut self, key: Key, channel: &str) -> Joined {
+        let name: Arc<str> = match self.channels.get_key_value(channel) {
             Some((name, _)) => Arc::clone(name),
             None => channel.into(),
         };
-        let Some(connection) = self.connection_mut(key).filter(|connection| connection.declared) else {
-            return false;
-        };
-        connection.joined.insert(Arc::clone(&channel));
-        self.channels.entry(channel).or_default().insert(key);
-        true
+        let (most, cost) = (self.settings.max_subscriptions, joined_cost(channel));
+        let Some(connection) = self.connections.get_mut(key.index as usize) else { return Joined::Gone };
+        if connection.key != key || !connection.declared {
+            return Joined::Gone;
+        }
+        if !connection.joined.contains(channel) {
+            if connection.joined.len() >= most || !self.memory.has_room(connection.kept.bytes(), cost) {
+                return Joined::TooMany;
+            }
+            connection.kept.add(cost);
+            connection.joined.insert(Arc::clone(&name));
+            self.channels.entry(name).or_default().insert(key);
+        }
+        Joined::Yes
     }
 
     /// The connection may no longer listen to the channel.
     pub(crate) fn leave(&mut self, key: Key, channel: &str) {
-        if let Some(connection) = self.connection_mut(key) {
-            connection.joined.remove(channel);
+        if let Some(connection) = self.connection_mut(key)
+            && connection.joined.remove(channel)
+        {
+            connection.kept.sub(joined_cost(channel));
         }
         self.leave_index(key, channel);
     }
@@ -62,14 +83,14 @@ impl Broker {
         let mut listeners: Vec<Subscriber> =
             subscribers.iter().filter(|subscriber| may_listen(subscriber.session)).copied().collect();
         for share in shares {
-            listeners.extend(choose(share, may_listen).filter(|chosen| may_listen(chosen.session)));
+            let rank = |session| if may_listen(session) { Rank::Ready } else { Rank::Away };
+            listeners.extend(choose(share, rank).filter(|chosen| may_listen(chosen.session)));
         }
         let message = Message { payload: payload.clone(), ..Message::to_topic(channel) };
         let message = Arc::new(message.kept_in(&self.memory));
         let mut encodings = Encodings::default();
         for listener in listeners {
-            let subscriptions = if listener.id == 0 { Vec::new() } else { vec![listener.id] };
-            self.deliver(listener.session, notification(&message, subscriptions), &mut encodings, now);
+            self.deliver(listener.session, notification(&message, listener.id), &mut encodings, now);
         }
         self.settle(now);
     }
@@ -77,7 +98,8 @@ impl Broker {
     /// Sends a notification to one connection, subscribed or not.
     pub(crate) fn notify(&mut self, key: Key, channel: &str, payload: &Bytes, now: u64) {
         let message = Message { payload: payload.clone(), ..Message::to_topic(channel) };
-        self.send_to(key, &Arc::new(message.kept_in(&self.memory)), true, now);
+        self.send_to(key, &Arc::new(message.kept_in(&self.memory)), Role::Droppable, now);
+        self.settle(now);
     }
 
     /// Sends the answer to a request to the client that has asked, subscribed or not; in development
@@ -88,32 +110,39 @@ impl Broker {
         let message =
             Message { topic, payload: payload.clone(), properties: to.properties, ..Message::to_topic("") };
         let message = Arc::new(message.kept_in(&self.memory));
-        self.send_to(key, &message, false, now);
+        self.send_to(key, &message, Role::Answer, now);
         if self.settings.development_mode && is_usual {
-            let Some((subscribers, _)) = self.subscriptions.exact(&message.topic) else { return };
-            let others: FxHashSet<u32> = subscribers
-                .iter()
-                .map(|subscriber| subscriber.session)
-                .filter(|session| {
-                    self.sessions[*session as usize].connection.is_some_and(|other| other != key)
+            let found = self.subscriptions.exact(&message.topic);
+            let is_other =
+                |session: u32| self.sessions[session as usize].connection.is_some_and(|one| one != key);
+            let others: Vec<Subscriber> = found
+                .map(|(subscribers, _)| {
+                    subscribers.iter().filter(|one| is_other(one.session)).copied().collect()
                 })
-                .collect();
+                .unwrap_or_default();
             let mut encodings = Encodings::default();
-            for session in others {
-                self.deliver(session, notification(&message, Vec::new()), &mut encodings, now);
+            for other in others {
+                self.deliver(other.session, notification(&message, other.id), &mut encodings, now);
             }
         }
         self.settle(now);
     }
 
-    fn send_to(&mut self, key: Key, message: &Arc<Message>, droppable: bool, now: u64) {
+    fn send_to(&mut self, key: Key, message: &Arc<Message>, role: Role, now: u64) {
         if self.connection(key).is_some_and(|connection| matches!(connection.stage, Stage::Live(_))) {
-            let flags = Flags { id: 0, dup: false, droppable };
-            self.send(key, &notification(message, Vec::new()), flags, &mut Encodings::default(), now);
+            let flags = Flags { id: 0, dup: false, role };
+            self.send(key, &notification(message, 0), flags, &mut Encodings::default(), now);
         }
     }
 }
 
-fn notification(message: &Arc<Message>, subscriptions: Vec<u32>) -> Delivery {
-    Delivery { message: Arc::clone(message), qos: Qos::AtMostOnce, retain: false, subscriptions }
+/// For the subscription of this identifier; 0: without one.
+fn notification(message: &Arc<Message>, id: u32) -> Delivery {
+    let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
+    Delivery { message: Arc::clone(message), qos: Qos::AtMostOnce, retain: false, subscriptions, share: None }
+}
+
+/// What it takes that a connection has joined a channel, as if it were the only one there.
+pub(super) fn joined_cost(channel: &str) -> usize {
+    channel.len() + 256
 }

@@ -1,14 +1,17 @@
 //! The beginning and the end of connections and sessions; wills.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::away::Absence;
+use super::channels::joined_cost;
 use super::connection::{Stage, Told};
 use super::message::Message;
-use super::session::{self, Session, Stage as Exchange, Will};
+use super::session::{self, Session, Stage as Exchange, Will as Promise};
 use super::timers::Owner;
-use super::{Broker, Frame, Key, Next, soon};
+use super::{Broker, Frame, Key, Next, WORK_AT_ONCE, soon};
 use crate::codec::encode::{self, Acknowledge, ConnAck};
-use crate::codec::packet::{Connect, Disconnect};
+use crate::codec::packet::{Connect, Disconnect, Will};
 use crate::codec::{Packet, Reason, Version};
 
 /// What the host says to a new client.
@@ -16,7 +19,12 @@ use crate::codec::{Packet, Reason, Version};
 pub(crate) struct Admission<'a> {
     /// Used if the client brings no id of its own.
     pub(crate) client_id: &'a str,
+    /// Where the client is.
+    pub(crate) address: Option<IpAddr>,
 }
+
+/// As long as that the standard wants client ids to be accepted, in bytes.
+const CLIENT_ID: usize = 23;
 
 /// Topic aliases towards a client that take part in the broker's memory.
 const ALIASES: u16 = 16;
@@ -49,7 +57,7 @@ impl Broker {
         {
             return Some((Reason::NOT_AUTHORIZED, "the keep-alive is above this server's ceiling"));
         }
-        if connect.client_id.len() > settings.max_topic_length {
+        if connect.client_id.len() > settings.max_topic_length.max(CLIENT_ID) {
             return Some((Reason::CLIENT_ID_INVALID, "the client id is longer than this server takes"));
         }
         if let Some(will) = connect.will.as_ref().filter(|_| connect.version.is_5()) {
@@ -63,12 +71,12 @@ impl Broker {
                 ));
             }
         }
-        let will = connect.will.as_ref().map_or(0, |will| will.topic.len() + will.payload.len());
-        if !self.memory.has_room(0, session::BASE + connect.client_id.len() + will) {
+        let will = connect.will.as_ref().map_or(0, Will::size);
+        if !self.memory.has_room_for_another(session::BASE + connect.client_id.len() + will) {
             return Some((Reason::QUOTA_EXCEEDED, "this server has no memory left"));
         }
         let known = self.by_client_id.contains_key(connect.client_id);
-        if !known && self.sessions.len() >= settings.max_sessions && self.away.is_empty() {
+        if !known && self.sessions.len() >= settings.max_sessions && self.away.len() == 0 {
             return Some((
                 Reason::QUOTA_EXCEEDED,
                 "there are as many clients as this server keeps sessions of",
@@ -99,33 +107,40 @@ impl Broker {
         }
         let assigned = connect.client_id.is_empty().then_some(admission.client_id);
         let client_id = assigned.unwrap_or(connect.client_id);
-        let (index, present) = self.session(client_id, connect, now);
         let limits = &self.settings;
         let ceiling = limits.max_keep_alive;
         let over = ceiling > 0 && (connect.keep_alive == 0 || connect.keep_alive > ceiling);
         let server_keep_alive = (connect.version.is_5() && over).then_some(ceiling);
         let keep_alive = server_keep_alive.unwrap_or(connect.keep_alive);
         let expiry = connect.session_expiry.min(limits.max_session_expiry);
-        let answer = encode::connack(
-            connect.version,
-            &ConnAck {
-                session_present: present,
-                session_expiry: (expiry != connect.session_expiry).then_some(expiry),
-                receive_maximum: limits.receive_maximum,
-                maximum_packet_size: u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX),
-                assigned_client_id: assigned,
-                topic_alias_maximum: limits.topic_alias_maximum,
-                server_keep_alive,
-                response_information: connect.request_response_information.then_some(&*limits.response_topic),
-            },
-        );
         let window = usize::from(limits.max_in_flight.min(connect.receive_maximum));
+        let topic = Arc::clone(&self.response_topic);
+        let mut answer = ConnAck {
+            session_present: false,
+            session_expiry: (expiry != connect.session_expiry).then_some(expiry),
+            receive_maximum: limits.receive_maximum,
+            maximum_packet_size: u32::try_from(limits.max_packet_size).unwrap_or(u32::MAX),
+            assigned_client_id: assigned,
+            topic_alias_maximum: limits.topic_alias_maximum,
+            server_keep_alive,
+            response_information: connect.request_response_information.then_some(&*topic),
+        };
+        let connection = &mut self.connections[key.index as usize];
+        connection.declared = true;
+        if encode::connack(connect.version, &answer).len() > connection.maximum {
+            return self.refuse(key, Reason::PACKET_TOO_LARGE, "", now);
+        }
+        let (index, present) = self.session(client_id, connect, admission.address, now);
+        answer.session_present = present;
+        let answer = encode::connack(connect.version, &answer);
         let will = self.will(index, connect);
         self.is_here(index);
         let session = &mut self.sessions[index as usize];
         session.version = connect.version;
         session.connection = Some(key);
         session.expiry = expiry;
+        session.outlives = connect.session_expiry > 0;
+        session.address = admission.address;
         session.ends = None;
         session.window = window;
         session.will = will;
@@ -135,7 +150,6 @@ impl Broker {
         let connection = &mut self.connections[key.index as usize];
         connection.stage = Stage::Live(index);
         connection.version = connect.version;
-        connection.declared = true;
         connection.silence = silence;
         connection.last_heard = now;
         let aliases = connect.topic_alias_maximum.min(ALIASES);
@@ -148,7 +162,13 @@ impl Broker {
     }
 
     /// The client's session, and whether it was there. Another connection with it is closed.
-    fn session(&mut self, client_id: &str, connect: &Connect<'_>, now: u64) -> (u32, bool) {
+    fn session(
+        &mut self,
+        client_id: &str,
+        connect: &Connect<'_>,
+        address: Option<IpAddr>,
+        now: u64,
+    ) -> (u32, bool) {
         let known = self.by_client_id.get(client_id);
         if let Some(old) = known.and_then(|index| self.sessions[*index as usize].connection) {
             let why = "another connection uses the client id";
@@ -162,13 +182,12 @@ impl Broker {
             self.end_session(index, now);
         }
         while self.sessions.len() >= self.settings.max_sessions
-            && let Some((_, _, first)) = self.away.first().copied()
+            && let Some(first) = self.away.makes_room_for(address)
         {
             tracing::debug!(client = &*self.sessions[first as usize].client_id, "a session makes room");
             self.end_session(first, now);
         }
-        self.serial += 1;
-        let session = Session::new(self.serial, client_id, connect.version, &self.memory);
+        let session = Session::new(client_id, connect.version, &self.memory);
         let client_id = Arc::clone(&session.client_id);
         let index = self.sessions.insert(session) as u32;
         self.by_client_id.insert(client_id, index);
@@ -176,7 +195,7 @@ impl Broker {
     }
 
     /// The will of a CONNECT. Before MQTT 5.0 one that may not be published is ignored, as Kuzzle does.
-    fn will(&self, session: u32, connect: &Connect<'_>) -> Option<Box<Will>> {
+    fn will(&self, session: u32, connect: &Connect<'_>) -> Option<Box<Promise>> {
         let will = connect.will.as_ref()?;
         let message = Message {
             topic: will.topic.into(),
@@ -185,12 +204,12 @@ impl Broker {
             retain: will.retain,
             properties: will.properties.forwarded(),
             expires: None,
-            from: Some(self.sessions[session as usize].serial),
+            from: Some(Arc::clone(&self.sessions[session as usize].client_id)),
             kept: None,
         }
         .kept_in(&self.memory);
         let delay = u64::from(will.delay) * 1000;
-        Some(Box::new(Will { message, delay, expiry: will.expiry, at: None }))
+        Some(Box::new(Promise { message, delay, expiry: will.expiry, at: None }))
     }
 
     /// Sends again what the client has not acknowledged, in order, then what waited for it; no more
@@ -221,7 +240,7 @@ impl Broker {
     pub(super) fn left(&mut self, key: Key, index: u32, disconnect: Disconnect, now: u64) {
         let session = &mut self.sessions[index as usize];
         if let Some(expiry) = disconnect.session_expiry {
-            if session.expiry == 0 && expiry != 0 {
+            if !session.outlives && expiry != 0 {
                 let text = "a session that ends with its connection cannot be prolonged at its end";
                 return self.fail(key, Reason::PROTOCOL_ERROR, text, now);
             }
@@ -271,7 +290,8 @@ impl Broker {
     /// The host wants the client closed, and need not be told that it is removed later.
     pub(crate) fn disconnect(&mut self, key: Key, reason: Reason, why: &str, now: u64) {
         let why = if why.is_empty() { reason.text() } else { why };
-        self.end(key, Some((reason, why)), true, now);
+        // When the server ends there is soon nobody left to hear a will.
+        self.end(key, Some((reason, why)), reason != Reason::SHUTTING_DOWN, now);
         if self.connection(key).is_some() {
             self.undeclare(key);
         }
@@ -290,9 +310,9 @@ impl Broker {
             return self.end_session(index, now);
         }
         session.ends = (session.expiry != u32::MAX).then_some(now + expiry);
-        let (ends, since) = (session.ends.unwrap_or(u64::MAX), now);
-        session.away = Some((ends, since));
-        self.away.insert((ends, since, index));
+        let absence = Absence { ends: session.ends.unwrap_or(u64::MAX), since: now, session: index };
+        session.away = Some(absence);
+        self.away.insert(session.address, absence);
         if let Some(will) = &mut session.will {
             will.at = Some(now + will.delay);
         }
@@ -318,8 +338,8 @@ impl Broker {
     }
 
     /// A will is routed when what has led to it is done: see [`Broker::settle`].
-    fn publish_will(&mut self, will: Will, now: u64) {
-        let Will { mut message, expiry, .. } = will;
+    fn publish_will(&mut self, will: Promise, now: u64) {
+        let Promise { mut message, expiry, .. } = will;
         message.expires = expiry.map(|seconds| now + u64::from(seconds) * 1000);
         let topic = &message.topic;
         let is_request = **topic == *self.settings.request_topic;
@@ -331,15 +351,22 @@ impl Broker {
     }
 
     /// Does what has come up meanwhile, from a loop: a will can cost clients their connections, and
-    /// so lead to further wills.
+    /// so lead to further wills. If it is much, others have their turn before the rest.
     pub(super) fn settle(&mut self, now: u64) {
+        let mut work = 0;
         loop {
             if let Some(key) = self.overflowing.pop() {
                 self.fail(key, Reason::QUOTA_EXCEEDED, "more waits for the client than is kept for one", now);
-            } else if let Some(will) = self.wills.pop_front() {
-                self.route(&will, now);
             } else if let Some(key) = self.unheard.pop() {
-                self.end(key, None, true, now);
+                self.fail(key, Reason::PACKET_TOO_LARGE, "an answer is larger than the client takes", now);
+            } else if work >= WORK_AT_ONCE {
+                let at = (!self.wills.is_empty() || !self.orphans.is_empty()).then_some(now);
+                return self.timers.set(Owner::Leftovers, &mut self.leftovers, at);
+            } else if let Some(will) = self.wills.pop_front() {
+                work += 1 + self.route(&will, now);
+            } else if let Some(orphan) = self.orphans.pop_front() {
+                work += 1;
+                self.adopt(&orphan, now);
             } else {
                 return;
             }
@@ -348,8 +375,9 @@ impl Broker {
 
     /// The session is no longer without its client.
     fn is_here(&mut self, index: u32) {
-        if let Some((ends, since)) = self.sessions[index as usize].away.take() {
-            self.away.remove(&(ends, since, index));
+        let session = &mut self.sessions[index as usize];
+        if let Some(absence) = session.away.take() {
+            self.away.remove(session.address, absence);
         }
     }
 
@@ -367,6 +395,7 @@ impl Broker {
         if let Some(will) = will {
             self.publish_will(*will, now);
         }
+        self.orphans.extend(session.orphans());
     }
 
     pub(super) fn connection_due(&mut self, index: u32, now: u64) {
@@ -379,9 +408,30 @@ impl Broker {
                 if at > now {
                     return self.set_connection_timer(index, Some(at));
                 }
-                self.fail(key, Reason::KEEP_ALIVE_TIMEOUT, "nothing was heard for too long", now);
+                self.set_connection_timer(index, None);
+                let worker = self.connections[index as usize].worker;
+                self.silent[worker].push(key);
             }
             Stage::Closed => self.undeclare(key),
+        }
+    }
+
+    /// Whether a connection of [`Broker::take_silent`] is there all the same: what it has sent is not read
+    /// yet, or not to be read for now.
+    pub(crate) fn judge(&mut self, key: Key, is_there: bool, now: u64) {
+        let Some(connection) = self.connection_mut(key) else { return };
+        if !matches!(connection.stage, Stage::Live(_)) {
+            return;
+        }
+        if is_there {
+            connection.last_heard = now;
+        }
+        let at = connection.last_heard + connection.silence;
+        if at > now {
+            self.set_connection_timer(key.index, Some(at));
+        } else {
+            self.fail(key, Reason::KEEP_ALIVE_TIMEOUT, "nothing was heard for too long", now);
+            self.settle(now);
         }
     }
 
@@ -390,6 +440,7 @@ impl Broker {
         self.set_connection_timer(key.index, None);
         let connection = &mut self.connections[key.index as usize];
         for channel in std::mem::take(&mut connection.joined) {
+            self.connections[key.index as usize].kept.sub(joined_cost(&channel));
             self.leave_index(key, &channel);
         }
         let connection = &mut self.connections[key.index as usize];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashSet};
 use rustc_hash::FxHashMap;
 
+use super::frame::Role;
 use super::memory::{Kept, Memory};
 use super::{Frame, Key};
 use crate::codec::Version;
@@ -53,7 +54,15 @@ pub(super) struct Connection {
     outbox_kept: usize,
     /// The part of it that may be lost.
     droppable_cost: usize,
+    /// The part of it that the client has asked for.
+    owed_cost: usize,
     pub(super) dirty: bool,
+    /// The outbox has waited for the network.
+    pub(super) waited: bool,
+    /// QoS 2 messages that have come over this connection and are not released.
+    pub(super) receiving: u16,
+    /// It cannot be told something that it must be told: it is to be closed.
+    pub(super) is_lost: bool,
     /// More waits for the client than its queue holds: it is to be closed.
     pub(super) overflowing: bool,
     /// Its part of the memory.
@@ -74,6 +83,8 @@ pub(crate) struct Taken {
     pub(crate) frames: Vec<Frame>,
     /// Close it when they are written.
     pub(crate) close: bool,
+    /// They have waited for the network: some may have expired.
+    pub(crate) waited: bool,
     /// The frames' part of the memory.
     pub(crate) kept: Kept,
 }
@@ -103,7 +114,11 @@ impl Connection {
             outbox_cost: 0,
             outbox_kept: 0,
             droppable_cost: 0,
+            owed_cost: 0,
             dirty: false,
+            waited: false,
+            receiving: 0,
+            is_lost: false,
             overflowing: false,
             kept: memory.keep(BASE),
         }
@@ -112,8 +127,10 @@ impl Connection {
     pub(super) fn push(&mut self, frame: Frame) {
         let cost = frame.cost();
         self.outbox_cost += cost;
-        if let Frame::Publish { droppable: true, .. } = &frame {
-            self.droppable_cost += cost;
+        match &frame {
+            Frame::Publish { role: Role::Droppable, .. } => self.droppable_cost += cost,
+            Frame::Publish { role: Role::Delivery, .. } => {}
+            _ => self.owed_cost += cost,
         }
         if let Frame::Other(bytes) = &frame {
             self.keep_outbox(bytes.len());
@@ -130,6 +147,11 @@ impl Connection {
         self.droppable_cost
     }
 
+    /// What waits here because the client has asked for it, in bytes.
+    pub(super) fn owed(&self) -> usize {
+        self.owed_cost
+    }
+
     /// What waits here, in bytes.
     pub(super) fn queued(&self) -> usize {
         self.outbox_cost
@@ -141,7 +163,7 @@ impl Connection {
             return 0;
         }
         let before = self.outbox.len();
-        self.outbox.retain(|frame| !matches!(frame, Frame::Publish { droppable: true, .. }));
+        self.outbox.retain(|frame| !matches!(frame, Frame::Publish { role: Role::Droppable, .. }));
         self.outbox_cost -= std::mem::take(&mut self.droppable_cost);
         (before - self.outbox.len()) as u64
     }
@@ -153,9 +175,14 @@ impl Connection {
 
     pub(super) fn take(&mut self) -> Taken {
         self.dirty = false;
-        (self.outbox_cost, self.droppable_cost) = (0, 0);
+        (self.outbox_cost, self.droppable_cost, self.owed_cost) = (0, 0, 0);
         let kept = self.kept.split(std::mem::take(&mut self.outbox_kept));
-        Taken { frames: std::mem::take(&mut self.outbox), close: self.stage == Stage::Closed, kept }
+        Taken {
+            frames: std::mem::take(&mut self.outbox),
+            close: self.stage == Stage::Closed,
+            waited: std::mem::take(&mut self.waited),
+            kept,
+        }
     }
 
     /// The topic that the client's alias stands for.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::memory::{Kept, Memory};
-use super::message::Message;
+use super::message::{Message, seconds_left};
 use crate::codec::encode::Encoded;
 
 /// A PUBLISH, shared by all clients that get the same bytes.
 #[derive(Debug)]
 pub(crate) struct Publication {
     encoded: Encoded,
+    /// When the message is no longer worth sending, in milliseconds.
+    expires: Option<u64>,
     /// If it is not copied, the payload is the message's.
     _message: Option<Arc<Message>>,
     /// Its part of the memory.
@@ -19,8 +21,19 @@ pub(crate) struct Publication {
 impl Publication {
     pub(super) fn new(encoded: Encoded, message: &Arc<Message>, memory: &Memory) -> Self {
         let kept = memory.keep(size_of::<Self>() + encoded.head.len() + encoded.tail.len());
+        let expires = message.expires;
         let message = (!encoded.payload.is_empty()).then(|| Arc::clone(message));
-        Self { encoded, _message: message, _kept: kept }
+        Self { encoded, expires, _message: message, _kept: kept }
+    }
+
+    /// The same, that says so many seconds are left of the message's life.
+    fn with_expiry(&self, seconds: u32) -> Self {
+        Self {
+            encoded: self.encoded.with_expiry(seconds),
+            expires: self.expires,
+            _message: self._message.clone(),
+            _kept: self._kept.another(),
+        }
     }
 
     #[cfg(test)]
@@ -34,11 +47,21 @@ impl Publication {
     }
 }
 
+/// Why a PUBLISH is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It is lost if too much waits for the client.
+    Droppable,
+    Delivery,
+    /// It answers a request.
+    Answer,
+}
+
 /// One packet for one client. Small: publishes are shared with all other clients that get them.
 #[derive(Clone, Debug)]
 pub(crate) enum Frame {
     /// A PUBLISH, and its packet identifier in this connection.
-    Publish { publication: Arc<Publication>, id: [u8; 2], droppable: bool },
+    Publish { publication: Arc<Publication>, id: [u8; 2], role: Role },
     /// An acknowledgement or PINGRESP, and how many of the bytes it has.
     Small([u8; 5], u8),
     /// Any other packet.
@@ -58,6 +81,26 @@ impl Frame {
     /// What it takes in bytes, as if it were not shared.
     pub(crate) fn cost(&self) -> usize {
         self.len() + size_of::<Self>()
+    }
+
+    /// Whether it is a message for the client.
+    pub(crate) fn is_publish(&self) -> bool {
+        matches!(self, Self::Publish { .. })
+    }
+
+    /// Brings what it says of the message's life up to date. False: that is over, and the packet need
+    /// not be sent.
+    pub(crate) fn refresh(&mut self, now: u64) -> bool {
+        let Self::Publish { publication, role, .. } = self else { return true };
+        let Some(expires) = publication.expires else { return true };
+        if expires <= now && *role == Role::Droppable {
+            return false;
+        }
+        let left = seconds_left(expires, now);
+        if publication.encoded.expiry().is_some_and(|told| told != left) {
+            *publication = Arc::new(publication.with_expiry(left));
+        }
+        true
     }
 
     /// The pieces in order; some may be empty.

@@ -37,6 +37,12 @@ impl Memory {
         wanted.saturating_mul(max * max) <= left * left * left
     }
 
+    /// Whether somebody who is new may take so many bytes: as if an 8192nd part of the whole were held
+    /// already. So the last 5 % are for those who are here already and hold less than that.
+    pub(crate) fn has_room_for_another(&self, cost: usize) -> bool {
+        self.has_room(self.0.max / 8192, cost)
+    }
+
     /// Counts so many bytes as long as the result lives.
     pub(crate) fn keep(&self, bytes: usize) -> Kept {
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
@@ -54,6 +60,11 @@ pub(crate) struct Kept {
 impl Kept {
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// As many bytes once more.
+    pub(crate) fn another(&self) -> Self {
+        self.memory.keep(self.bytes)
     }
 
     pub(crate) fn add(&mut self, bytes: usize) {

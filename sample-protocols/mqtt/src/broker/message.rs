@@ -18,8 +18,8 @@ pub(crate) struct Message {
     pub(crate) properties: Vec<u8>,
     /// When it is no longer worth sending, in milliseconds.
     pub(crate) expires: Option<u64>,
-    /// The publisher's session.
-    pub(crate) from: Option<u64>,
+    /// The publisher's client id.
+    pub(crate) from: Option<Arc<str>>,
     /// Its part of the memory.
     pub(crate) kept: Option<Kept>,
 }
@@ -45,18 +45,27 @@ impl Message {
         self
     }
 
+    /// Whether the client has published it.
+    pub(crate) fn is_from(&self, client_id: &str) -> bool {
+        self.from.as_deref() == Some(client_id)
+    }
+
     pub(crate) fn is_expired(&self, now: u64) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }
 
     /// What is left of its life, in seconds.
     pub(crate) fn expiry(&self, now: u64) -> Option<u32> {
-        let left = self.expires?.saturating_sub(now).div_ceil(1000);
-        Some(u32::try_from(left).unwrap_or(u32::MAX))
+        self.expires.map(|at| seconds_left(at, now))
     }
 
     /// What it takes, in bytes.
     pub(crate) fn cost(&self) -> usize {
         self.topic.len() + self.payload.len() + self.properties.len() + size_of::<Self>()
     }
+}
+
+/// What is left of a life that ends at `expires`.
+pub(crate) fn seconds_left(expires: u64, now: u64) -> u32 {
+    u32::try_from(expires.saturating_sub(now).div_ceil(1000)).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,7 @@
 //! The broker: sessions, subscriptions, messages. It knows no sockets and no clock: packets and the
 //! time, in milliseconds, come in; what is to be written waits until it is taken.
 
+mod away;
 mod channels;
 mod connect;
 mod connection;
@@ -18,7 +19,7 @@ mod tests;
 mod timers;
 mod trie;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -33,10 +34,12 @@ pub(crate) use settings::Settings;
 
 use crate::codec::encode::{self, Acknowledge};
 use crate::codec::{DecodeError, Packet, Reason, Version};
+use away::Away;
+pub(crate) use channels::Joined;
 use connection::{Connection, Stage};
 use message::Message;
 use retained::Retained;
-use session::Session;
+use session::{Orphan, Session};
 use timers::{Owner, Timers};
 use trie::Trie;
 
@@ -118,9 +121,8 @@ pub(crate) struct Broker {
     generation: u32,
     sessions: Slab<Session>,
     by_client_id: HashMap<Arc<str>, u32>,
-    /// Sessions whose client is away: when they end, since when it is away, their place.
-    away: BTreeSet<(u64, u64, u32)>,
-    serial: u64,
+    /// Sessions whose client is away.
+    away: Away,
     subscriptions: Trie,
     retained: Retained,
     /// Who has joined each channel.
@@ -133,12 +135,18 @@ pub(crate) struct Broker {
     counters: Counters,
     /// Number of the last publish.
     publish: u64,
+    /// For each worker, its connections of which nothing has been heard for too long.
+    silent: Vec<Vec<Key>>,
     /// Clients that are too slow, to be closed.
     overflowing: Vec<Key>,
-    /// Clients for whom an answer was too large.
+    /// Clients for whom an answer was too large, to be closed.
     unheard: Vec<Key>,
     /// To be published.
     wills: VecDeque<Arc<Message>>,
+    /// Messages of shares whose members have gone with them, for other members.
+    orphans: VecDeque<Orphan>,
+    /// The place of both in the timers, if there were too many to be done with at once.
+    leftovers: Option<u64>,
 }
 
 impl Broker {
@@ -157,17 +165,19 @@ impl Broker {
             generation: 0,
             sessions: Slab::new(),
             by_client_id: HashMap::default(),
-            away: BTreeSet::new(),
-            serial: 0,
+            away: Away::default(),
             channels: HashMap::default(),
             timers: Timers::default(),
             dirty: vec![Vec::new(); workers],
+            silent: vec![Vec::new(); workers],
             removed: Vec::new(),
             counters: Counters::default(),
             publish: 0,
             overflowing: Vec::new(),
             unheard: Vec::new(),
             wills: VecDeque::new(),
+            orphans: VecDeque::new(),
+            leftovers: None,
         }
     }
 
@@ -241,6 +251,9 @@ impl Broker {
             Packet::PubRec(ack) => self.received(key, session, *ack, now),
             Packet::PubRel(ack) => {
                 let known = self.sessions[session as usize].release_incoming(ack.id);
+                if known && let Some(connection) = self.connection_mut(key) {
+                    connection.receiving = connection.receiving.saturating_sub(1);
+                }
                 let reason = if known { Reason::SUCCESS } else { Reason::PACKET_ID_NOT_FOUND };
                 self.acknowledge(key, version, Acknowledge::PubComp, ack.id, reason);
             }
@@ -262,13 +275,14 @@ impl Broker {
         let Some(connection) = self.connection_mut(key) else { return };
         match (connection.stage, error.connect) {
             // Before MQTT 5.0 there is an answer only to these two.
-            (Stage::Waiting, Some(version))
-                if version.is_5()
+            (Stage::Waiting, Some(refused))
+                if refused.version.is_5()
                     || matches!(error.reason, Reason::UNSUPPORTED_VERSION | Reason::CLIENT_ID_INVALID) =>
             {
-                let answer = encode::connack_refused(version, error.reason, Some(error.text));
-                self.push(key, Frame::Other(answer.into()));
-                self.end(key, None, true, now);
+                connection.version = refused.version;
+                connection.maximum = refused.maximum_packet_size.map_or(usize::MAX, |size| size as usize);
+                connection.reasons = refused.request_problem_information;
+                self.refuse(key, error.reason, error.text, now);
             }
             _ => {
                 // What a second CONNECT may be refused for is no reason to disconnect.
@@ -297,10 +311,11 @@ impl Broker {
         self.connection(key).is_none_or(|connection| connection.stage == Stage::Closed)
     }
 
-    /// Whether so much waits for the client that no more should be read from it.
+    /// Whether so much of what the client has asked for waits to be written that no more should be read
+    /// from it.
     pub(crate) fn is_congested(&self, key: Key) -> bool {
         self.connection(key).is_some_and(|one| {
-            one.queued() > self.settings.max_queue_size / 2 || !self.memory.has_room(one.queued(), 0)
+            one.owed() > self.settings.max_queue_size / 2 || !self.memory.has_room(one.owed(), 0)
         })
     }
 
@@ -308,6 +323,7 @@ impl Broker {
     pub(crate) fn postpone(&mut self, key: Key) {
         if let Some(connection) = self.connection_mut(key) {
             connection.dirty = false;
+            connection.waited = true;
         }
     }
 
@@ -329,8 +345,15 @@ impl Broker {
         into.append(&mut self.dirty[worker]);
     }
 
+    /// The worker's connections of which nothing has been heard for too long, unless it has not listened:
+    /// for each call [`Broker::judge`].
+    pub(crate) fn take_silent(&mut self, worker: usize) -> Vec<Key> {
+        std::mem::take(&mut self.silent[worker])
+    }
+
+    /// Whether the worker has to call [`Broker::take_dirty`] or [`Broker::take_silent`].
     pub(crate) fn is_dirty(&self, worker: usize) -> bool {
-        !self.dirty[worker].is_empty()
+        !self.dirty[worker].is_empty() || !self.silent[worker].is_empty()
     }
 
     /// Connections that the host need not know any more.
@@ -371,6 +394,10 @@ impl Broker {
                     let session = &self.sessions[index as usize];
                     work += session.subscriptions.len() + session.pending.len();
                     self.session_due(index, now);
+                }
+                Owner::Leftovers => {
+                    self.timers.set(Owner::Leftovers, &mut self.leftovers, None);
+                    break;
                 }
                 Owner::Retained => {
                     while work < WORK_AT_ONCE && self.retained.drop_expired(now) {
@@ -418,11 +445,11 @@ impl Broker {
     /// Queues a packet that must not be lost.
     fn push(&mut self, key: Key, frame: Frame) {
         let Some(connection) = self.connection_mut(key) else { return };
-        if connection.stage == Stage::Closed {
+        if connection.stage == Stage::Closed || connection.is_lost {
             return;
         }
         if frame.len() > connection.maximum {
-            // There is nothing that can be said to such a client.
+            connection.is_lost = true;
             self.unheard.push(key);
             return;
         }

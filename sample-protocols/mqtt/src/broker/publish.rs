@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::frame::Publication;
+use super::frame::{Publication, Role};
 use super::memory::Memory;
 use super::message::Message;
-use super::session::{Delivery, InFlight, Stage as Exchange};
+use super::session::{Delivery, InFlight, Orphan, Rank, Stage as Exchange};
 use super::trie::{Found, Share, Subscriber};
 use super::{Broker, Frame, Key, Next, ReplyTo};
 use crate::codec::encode::{self, Acknowledge, Outgoing};
 use crate::codec::packet::{Acknowledgement, Publish};
+use crate::codec::topic::Filter;
 use crate::codec::{Qos, Reason, Version};
 
 /// What the encodings of one message for several clients differ in.
@@ -39,8 +40,7 @@ pub(super) struct Flags {
     /// 0: none, for QoS 0.
     pub(super) id: u16,
     pub(super) dup: bool,
-    /// It is lost if too much waits for the client already.
-    pub(super) droppable: bool,
+    pub(super) role: Role,
 }
 
 /// Where a client that is to be told something by the server itself is told.
@@ -61,12 +61,12 @@ impl Broker {
             }
         };
         if publish.qos == Qos::ExactlyOnce {
-            let session = &self.sessions[session as usize];
-            if session.is_incoming(publish.id) {
+            if self.sessions[session as usize].is_incoming(publish.id) {
                 self.acknowledge(key, version, Acknowledge::PubRec, publish.id, Reason::SUCCESS);
                 return Next::Nothing;
             }
-            if version.is_5() && session.incoming() >= usize::from(self.settings.receive_maximum) {
+            let receiving = self.connection(key).map_or(0, |connection| connection.receiving);
+            if version.is_5() && receiving >= self.settings.receive_maximum {
                 self.fail(key, Reason::RECEIVE_MAXIMUM_EXCEEDED, "too many messages are not released", now);
                 return Next::Nothing;
             }
@@ -93,11 +93,22 @@ impl Broker {
             self.fail(key, Reason::PROTOCOL_ERROR, text, now);
             return Next::Nothing;
         }
-        if publish.qos == Qos::ExactlyOnce
-            && !self.sessions[session as usize].add_incoming(publish.id, &self.memory)
-        {
-            self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, "there is no memory left for it", now);
+        let is_kept = publish.retain && !is_request && !publish.payload.is_empty();
+        let acknowledged = version.is_5() && publish.qos > Qos::AtMostOnce;
+        if is_kept && acknowledged && !self.retained.has_room(topic, publish.size()) {
+            let text = "there is no room for a further retained message";
+            self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
             return Next::Nothing;
+        }
+        if publish.qos == Qos::ExactlyOnce {
+            if !self.sessions[session as usize].add_incoming(publish.id, &self.memory) {
+                let text = "there is no memory left for it";
+                self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
+                return Next::Nothing;
+            }
+            if let Some(connection) = self.connection_mut(key) {
+                connection.receiving = connection.receiving.saturating_add(1);
+            }
         }
         let matched = is_request || self.route_from(session, topic, publish, now);
         let reason =
@@ -159,9 +170,10 @@ impl Broker {
             && topic != SERVER_NOTIFICATIONS
     }
 
-    /// Whether the host has made it one.
+    /// Whether the topic belongs to the host: one of our clients has joined a channel of this name, or
+    /// it is named like one that somebody may join later.
     pub(super) fn is_channel(&self, topic: &str) -> bool {
-        self.channels.contains_key(topic)
+        self.channels.contains_key(topic) || is_named_like_a_channel(topic)
     }
 
     fn route_from(&mut self, session: u32, topic: &str, publish: &Publish<'_>, now: u64) -> bool {
@@ -172,15 +184,15 @@ impl Broker {
             retain: publish.retain,
             properties: publish.properties.forwarded(),
             expires: publish.expiry.map(|seconds| now + u64::from(seconds) * 1000),
-            from: Some(self.sessions[session as usize].serial),
+            from: Some(Arc::clone(&self.sessions[session as usize].client_id)),
             kept: None,
         };
-        self.route(&Arc::new(message.kept_in(&self.memory)), now)
+        self.route(&Arc::new(message.kept_in(&self.memory)), now) > 0
     }
 
     /// Delivers a message to all whose subscriptions match, and retains it if it is to be.
-    /// Answers whether there is any.
-    pub(super) fn route(&mut self, message: &Arc<Message>, now: u64) -> bool {
+    /// Answers how many there are.
+    pub(super) fn route(&mut self, message: &Arc<Message>, now: u64) -> usize {
         self.publish += 1;
         let number = self.publish;
         if message.retain {
@@ -192,12 +204,12 @@ impl Broker {
             self.set_retained_timer();
         }
         let mut deliveries: Vec<(u32, Delivery)> = Vec::new();
-        let sessions = &mut self.sessions;
+        let (sessions, limit) = (&mut self.sessions, self.settings.max_queue_size);
         let mut merged = Vec::new();
         self.subscriptions.matching(&message.topic, |found| match found {
             Found::One(subscriber) => {
                 let session = &mut sessions[subscriber.session as usize];
-                if subscriber.options.no_local && message.from == Some(session.serial) {
+                if subscriber.options.no_local && message.is_from(&session.client_id) {
                     return;
                 }
                 if session.stamp.0 == number {
@@ -207,12 +219,12 @@ impl Broker {
                 deliveries.push((subscriber.session, first(subscriber, message)));
             }
             Found::Share(share) => {
-                let is_here = |session: u32| sessions[session as usize].connection.is_some();
-                merged.extend(choose(share, is_here).map(|one| (one.session, first(&one, message))));
+                let rank = |session: u32| sessions[session as usize].rank(limit);
+                merged.extend(choose(share, rank).map(|one| (one.session, shared(share, &one, message))));
             }
         });
         deliveries.append(&mut merged);
-        let found = !deliveries.is_empty();
+        let found = deliveries.len();
         let mut encodings = Encodings::default();
         for (session, delivery) in deliveries {
             self.deliver(session, delivery, &mut encodings, now);
@@ -220,14 +232,34 @@ impl Broker {
         found
     }
 
+    /// Gives a message of a shared subscription to another member.
+    pub(super) fn adopt(&mut self, orphan: &Orphan, now: u64) {
+        let Ok(filter) = Filter::parse(&orphan.share, Version::V5) else { return };
+        let Some(share) = self.subscriptions.share(&filter) else { return };
+        let (sessions, limit) = (&self.sessions, self.settings.max_queue_size);
+        let Some(member) = choose(share, |session| sessions[session as usize].rank(limit)) else { return };
+        let delivery = shared(share, &member, &orphan.message);
+        if !orphan.message.is_expired(now) {
+            self.deliver(member.session, delivery, &mut Encodings::default(), now);
+        }
+    }
+
     /// Sends a message to one session, or keeps it there.
     pub(super) fn deliver(&mut self, index: u32, delivery: Delivery, encodings: &mut Encodings, now: u64) {
+        if !self.sessions[index as usize].replays.is_empty() {
+            self.replay_before(index, &delivery.message, now);
+        }
+        self.hand_over(index, delivery, encodings, now);
+    }
+
+    /// The same, if no older message has to be looked for.
+    pub(super) fn hand_over(&mut self, index: u32, delivery: Delivery, encodings: &mut Encodings, now: u64) {
         let session = &mut self.sessions[index as usize];
         let connection = session.connection.and_then(|key| self.connections.get_mut(key.index as usize));
         if delivery.qos == Qos::AtMostOnce {
             if let Some(connection) = connection {
                 let key = connection.key;
-                self.send(key, &delivery, Flags { id: 0, dup: false, droppable: true }, encodings, now);
+                self.send(key, &delivery, Flags { id: 0, dup: false, role: Role::Droppable }, encodings, now);
             }
             return;
         }
@@ -272,14 +304,14 @@ impl Broker {
         now: u64,
     ) {
         let id = self.sessions[index as usize].fresh_id();
-        if self.send(key, &delivery, Flags { id, dup: false, droppable: false }, encodings, now) {
+        if self.send(key, &delivery, Flags { id, dup: false, role: Role::Delivery }, encodings, now) {
             self.sessions[index as usize].push_in_flight(id, delivery);
         }
     }
 
     /// Goes on with an exchange of an earlier connection.
     pub(super) fn send_again(&mut self, key: Key, index: u32, id: u16, delivery: &Delivery, now: u64) {
-        let flags = Flags { id, dup: true, droppable: false };
+        let flags = Flags { id, dup: true, role: Role::Delivery };
         if !self.send(key, delivery, flags, &mut Encodings::default(), now) {
             let session = &mut self.sessions[index as usize];
             if let Some(position) = session.position(id) {
@@ -327,13 +359,13 @@ impl Broker {
         encodings: &mut Encodings,
         now: u64,
     ) -> bool {
-        let Flags { id, dup, droppable } = flags;
+        let Flags { id, dup, mut role } = flags;
         let Some(connection) = self.connections.get_mut(key.index as usize) else { return false };
         let message = &delivery.message;
         let cost = message.topic.len() + message.payload.len() + size_of::<Frame>();
         let queued = connection.queued();
         let is_full = queued + cost > self.settings.max_queue_size || !self.memory.has_room(queued, cost);
-        if is_full && droppable {
+        if is_full && role == Role::Droppable {
             self.counters.dropped += 1;
             return false;
         }
@@ -359,9 +391,11 @@ impl Broker {
             connection.tell_alias(&message.topic, alias);
         }
         // A client that has not been told an alias cannot understand it.
-        let droppable = droppable && !is_new;
+        if is_new && role == Role::Droppable {
+            role = Role::Delivery;
+        }
         self.counters.sent += 1;
-        self.push(key, Frame::Publish { publication, id: id.to_be_bytes(), droppable });
+        self.push(key, Frame::Publish { publication, id: id.to_be_bytes(), role });
         true
     }
 
@@ -452,7 +486,13 @@ fn first(subscriber: &Subscriber, message: &Arc<Message>) -> Delivery {
         qos: message.qos.min(subscriber.options.qos),
         retain: message.retain && subscriber.options.retain_as_published,
         subscriptions: if subscriber.id == 0 { Vec::new() } else { vec![subscriber.id] },
+        share: None,
     }
+}
+
+/// For the chosen member of a share.
+fn shared(share: &Share, member: &Subscriber, message: &Arc<Message>) -> Delivery {
+    Delivery { share: Some(Arc::clone(&share.whole)), ..first(member, message) }
 }
 
 /// A further subscription of a session that gets the message already: it gets one copy, as the best
@@ -465,12 +505,32 @@ fn add(delivery: &mut Delivery, subscriber: &Subscriber, message: &Message) {
     }
 }
 
-/// The member whose turn it is; one who is here before one who is away.
-pub(super) fn choose(share: &mut Share, is_here: impl Fn(u32) -> bool) -> Option<Subscriber> {
+/// The member whose turn it is among those of the highest rank.
+pub(super) fn choose(share: &mut Share, rank: impl Fn(u32) -> Rank) -> Option<Subscriber> {
     let len = share.members.len();
-    let turns = (0..len).map(|turn| (share.next + turn) % len);
-    let here = turns.clone().find(|place| is_here(share.members[*place].session));
-    let place = here.or_else(|| turns.clone().next())?;
+    let mut best: Option<(Rank, usize)> = None;
+    for turn in 0..len {
+        let place = (share.next + turn) % len;
+        let rank = rank(share.members[place].session);
+        if best.is_none_or(|(known, _)| rank > known) {
+            best = Some((rank, place));
+        }
+        if rank == Rank::Ready {
+            break;
+        }
+    }
+    let (_, place) = best?;
     share.next = (place + 1) % len;
     Some(share.members[place])
+}
+
+/// Channels are named by a room's id, 64 hexadecimal digits, then a dash and digits, as in Kuzzle.
+fn is_named_like_a_channel(topic: &str) -> bool {
+    topic.split_once('-').is_some_and(|(room, suffix)| {
+        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        room.len() == 64
+            && room.bytes().all(is_hex)
+            && !suffix.is_empty()
+            && suffix.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }

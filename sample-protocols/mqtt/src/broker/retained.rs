@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use foldhash::HashSet;
+
 use super::memory::{Kept, Memory};
 use super::message::Message;
 use crate::codec::packet::Options;
+use crate::codec::topic;
 
 #[derive(Debug, Default)]
 struct Node {
@@ -49,13 +52,28 @@ pub(super) struct Replay {
     pub(super) until: u64,
     /// The topic up to which it has been looked; `None`: not yet.
     pub(super) after: Option<Box<str>>,
+    /// Topics behind that whose messages have been sent already, before newer ones.
+    pub(super) done: HashSet<Arc<str>>,
 }
 
 impl Replay {
     /// What it takes, in bytes.
     pub(super) fn cost(&self) -> usize {
-        2 * self.filter.len() + size_of::<Self>()
+        2 * self.filter.len()
+            + size_of::<Self>()
+            + self.done.iter().map(|topic| done_cost(topic)).sum::<usize>()
     }
+
+    /// Whether a retained message of the topic would still come.
+    pub(super) fn is_to_come(&self, topic: &str) -> bool {
+        let passed = self.after.as_ref().is_some_and(|after| topic.split('/').le(after.split('/')));
+        !passed && !self.done.contains(topic) && topic::matches(&self.filter, topic)
+    }
+}
+
+/// What a topic in [`Replay::done`] takes.
+pub(super) fn done_cost(topic: &str) -> usize {
+    topic.len() + 64
 }
 
 /// Some of the messages that are looked for.
@@ -86,10 +104,7 @@ impl Retained {
     pub(super) fn set(&mut self, message: &Arc<Message>, number: u64) -> bool {
         self.remove(&message.topic);
         let cost = cost(message);
-        if self.count >= self.max_count
-            || self.bytes + cost > self.max_bytes
-            || !self.memory.has_room(self.bytes, cost)
-        {
+        if !self.fits(self.count, self.bytes, cost) {
             return false;
         }
         let mut node = &mut self.root;
@@ -107,6 +122,27 @@ impl Retained {
         self.count += 1;
         self.bytes += cost;
         true
+    }
+
+    /// Whether a message of so many bytes can be kept for the topic.
+    pub(super) fn has_room(&self, topic: &str, size: usize) -> bool {
+        let old = self.entry(topic).map_or((0, 0), |entry| (1, cost(&entry.message)));
+        self.fits(self.count - old.0, self.bytes - old.1, size_of::<Message>() + size + levels_cost(topic))
+    }
+
+    fn fits(&self, count: usize, bytes: usize, cost: usize) -> bool {
+        count < self.max_count && bytes + cost <= self.max_bytes && self.memory.has_room(bytes, cost)
+    }
+
+    /// The message of the topic, if it has not expired and was published before or with this number.
+    pub(super) fn get(&self, topic: &str, until: u64, now: u64) -> Option<&Arc<Message>> {
+        let entry = self.entry(topic).filter(|entry| entry.number <= until)?;
+        Some(&entry.message).filter(|message| !message.is_expired(now))
+    }
+
+    fn entry(&self, topic: &str) -> Option<&Entry> {
+        let node = topic.split('/').try_fold(&self.root, |node, level| node.children.get(level))?;
+        node.entry.as_ref()
     }
 
     pub(super) fn remove(&mut self, topic: &str) {
@@ -231,7 +267,11 @@ impl<'a> Walk<'a> {
 }
 
 fn cost(message: &Message) -> usize {
-    message.cost() + message.topic.split('/').map(node_cost).sum::<usize>()
+    message.cost() + levels_cost(&message.topic)
+}
+
+fn levels_cost(topic: &str) -> usize {
+    topic.split('/').map(node_cost).sum()
 }
 
 fn node_cost(level: &str) -> usize {
@@ -266,7 +306,14 @@ mod tests {
     }
 
     fn replay(filter: &str) -> Replay {
-        Replay { filter: filter.into(), options: Options::default(), id: 0, until: 10, after: None }
+        Replay {
+            filter: filter.into(),
+            options: Options::default(),
+            id: 0,
+            until: 10,
+            after: None,
+            done: HashSet::default(),
+        }
     }
 
     fn topics(messages: &[Arc<Message>]) -> Vec<String> {

@@ -1,12 +1,14 @@
 //! What is kept of a client, also while it is away.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::HashSet;
 use rustc_hash::FxHashSet;
 
 use super::Key;
+use super::away::Absence;
 use super::memory::{Kept, Memory};
 use super::message::Message;
 use super::retained::Replay;
@@ -19,6 +21,8 @@ pub(super) struct Delivery {
     pub(super) qos: Qos,
     pub(super) retain: bool,
     pub(super) subscriptions: Vec<u32>,
+    /// The shared subscription that it has come by, as its members wrote it.
+    pub(super) share: Option<Arc<str>>,
 }
 
 impl Delivery {
@@ -31,6 +35,23 @@ impl Delivery {
     pub(super) fn own_cost(&self) -> usize {
         size_of::<InFlight>() + self.subscriptions.capacity() * size_of::<u32>()
     }
+}
+
+/// A message of a shared subscription whose member has gone with it.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    pub(super) share: Arc<str>,
+    pub(super) message: Arc<Message>,
+}
+
+/// How well a session takes a message now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Its client is away.
+    Away,
+    /// The message would have to wait.
+    Busy,
+    Ready,
 }
 
 /// How far the exchange for one packet identifier has come.
@@ -62,17 +83,19 @@ pub(super) struct Will {
 
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Never used twice.
-    pub(super) serial: u64,
     pub(super) client_id: Arc<str>,
     pub(super) version: Version,
     pub(super) connection: Option<Key>,
     /// How long it outlives its connection, in seconds; `u32::MAX`: for ever.
     pub(super) expiry: u32,
+    /// Whether its client has asked for any of that in CONNECT.
+    pub(super) outlives: bool,
     /// When it ends, if it is away.
     pub(super) ends: Option<u64>,
-    /// Its key among those whose client is away.
-    pub(super) away: Option<(u64, u64)>,
+    /// Its place among those whose client is away.
+    pub(super) away: Option<Absence>,
+    /// Where its client is, or was.
+    pub(super) address: Option<IpAddr>,
     /// Its place in the timers.
     pub(super) deadline: Option<u64>,
     pub(super) will: Option<Box<Will>>,
@@ -83,7 +106,7 @@ pub(super) struct Session {
     /// Retained messages that it has still to get.
     pub(super) replays: VecDeque<Replay>,
     /// Identifiers of QoS 2 messages of the client that it has not released yet.
-    incoming: FxHashSet<u16>,
+    pub(super) incoming: FxHashSet<u16>,
     pub(super) in_flight: VecDeque<InFlight>,
     pub(super) in_flight_cost: usize,
     /// How many may be in flight.
@@ -105,15 +128,16 @@ pub(super) const BASE: usize = size_of::<Session>() + 256;
 const INCOMING: usize = 8;
 
 impl Session {
-    pub(super) fn new(serial: u64, client_id: &str, version: Version, memory: &Memory) -> Self {
+    pub(super) fn new(client_id: &str, version: Version, memory: &Memory) -> Self {
         Self {
-            serial,
             client_id: client_id.into(),
             version,
             connection: None,
             expiry: 0,
             ends: None,
             away: None,
+            address: None,
+            outlives: false,
             deadline: None,
             will: None,
             subscriptions: HashSet::default(),
@@ -140,10 +164,6 @@ impl Session {
     /// The client's message of QoS 2 is not released yet.
     pub(super) fn is_incoming(&self, id: u16) -> bool {
         self.incoming.contains(&id)
-    }
-
-    pub(super) fn incoming(&self) -> usize {
-        self.incoming.len()
     }
 
     /// False: there is no memory left for it.
@@ -177,6 +197,18 @@ impl Session {
         }
     }
 
+    /// What it has not given to its client of the messages of shared subscriptions. Those of QoS 2 that
+    /// are on their way are not given to anybody else.
+    pub(super) fn orphans(self) -> impl Iterator<Item = Orphan> {
+        let begun = self.in_flight.into_iter().filter_map(|in_flight| match in_flight.stage {
+            Stage::Sent(delivery) if delivery.qos == Qos::AtLeastOnce => Some(delivery),
+            _ => None,
+        });
+        begun
+            .chain(self.pending)
+            .filter_map(|Delivery { share, message, .. }| share.map(|share| Orphan { share, message }))
+    }
+
     pub(super) fn position(&self, id: u16) -> Option<usize> {
         self.in_flight.iter().position(|in_flight| in_flight.id == id)
     }
@@ -201,6 +233,15 @@ impl Session {
     pub(super) fn may_begin(&self, cost: usize, limit: usize) -> bool {
         self.in_flight.len() < self.window
             && (self.in_flight.is_empty() || self.in_flight_cost + cost <= limit)
+    }
+
+    /// How well it takes a message now, with so many bytes on their way.
+    pub(super) fn rank(&self, limit: usize) -> Rank {
+        match self.connection {
+            None => Rank::Away,
+            Some(_) if self.pending.is_empty() && self.may_begin(0, limit) => Rank::Ready,
+            Some(_) => Rank::Busy,
+        }
     }
 
     pub(super) fn push_in_flight(&mut self, id: u16, delivery: Delivery) {

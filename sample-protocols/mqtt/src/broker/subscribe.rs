@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
+use super::frame::Role;
+use super::message::Message;
 use super::publish::{Encodings, Flags};
-use super::retained::{Portion, Replay};
+use super::retained::{Portion, Replay, done_cost};
 use super::session::Delivery;
-use super::trie::{Subscriber, nodes_cost};
+use super::trie::{Share, Subscriber, nodes_cost};
 use super::{Broker, Frame, Key};
 use crate::codec::encode;
 use crate::codec::packet::{Options, RetainHandling, Subscribe, Unsubscribe};
@@ -17,7 +19,7 @@ use crate::codec::{Qos, Reason, Version};
 /// So many retained messages are looked for at once, and so many nodes of their tree looked at before
 /// others have their turn.
 const MESSAGES_AT_ONCE: usize = 64;
-const NODES_AT_ONCE: usize = 2048;
+const NODES_AT_ONCE: usize = 512;
 
 /// A subscription that a client asks for.
 #[derive(Debug)]
@@ -97,20 +99,52 @@ impl Broker {
         }
         self.subscriptions.subscribe(filter, Subscriber { session: index, id, options: *options });
         let sends_retained = wanted.always || (wanted.first == RetainHandling::IfNew && !existed);
-        if filter.share.is_none() && sends_retained {
+        if filter.share.is_some() {
+            return Ok(());
+        }
+        let session = &mut self.sessions[index as usize];
+        if sends_retained {
+            session.forget_replay(filter.filter);
             let replay = Replay {
                 filter: filter.filter.into(),
                 options: *options,
                 id,
                 until: self.publish,
                 after: None,
+                done: HashSet::default(),
             };
-            let session = &mut self.sessions[index as usize];
-            session.forget_replay(filter.filter);
             session.kept.add(replay.cost());
             session.replays.push_back(replay);
+        } else if let Some(replay) =
+            session.replays.iter_mut().find(|replay| *replay.filter == *filter.filter)
+        {
+            // What is still to come comes as it is wanted now.
+            (replay.options, replay.id) = (*options, id);
         }
         Ok(())
+    }
+
+    /// A message of this topic is about to be delivered: what the session has still to get of its retained
+    /// messages goes before it.
+    pub(super) fn replay_before(&mut self, index: u32, newer: &Arc<Message>, now: u64) {
+        let topic = &newer.topic;
+        for place in 0..self.sessions[index as usize].replays.len() {
+            let session = &mut self.sessions[index as usize];
+            let replay = &session.replays[place];
+            if !replay.is_to_come(topic) {
+                continue;
+            }
+            let Some(message) = self.retained.get(topic, replay.until, now) else { continue };
+            let (cost, is_own) =
+                (done_cost(topic), replay.options.no_local && message.is_from(&session.client_id));
+            if is_own || !self.memory.has_room(session.size(), cost) {
+                continue;
+            }
+            let delivery = replayed(Arc::clone(message), replay.options, replay.id);
+            session.kept.add(cost);
+            session.replays[place].done.insert(Arc::clone(topic));
+            self.hand_over(index, delivery, &mut Encodings::default(), now);
+        }
     }
 
     /// Kuzzle's rules: see the README.
@@ -137,9 +171,7 @@ impl Broker {
             let Portion { messages, after } =
                 self.retained.matching(replay, MESSAGES_AT_ONCE, &mut nodes, now);
             for message in messages {
-                let qos = message.qos.min(options.qos);
-                let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
-                let delivery = Delivery { message, qos, retain: true, subscriptions };
+                let delivery = replayed(message, options, id);
                 match self.takes(key, index, &delivery) {
                     Takes::Now => {}
                     Takes::WhenWritten => return true,
@@ -147,16 +179,21 @@ impl Broker {
                 }
                 let session = &mut self.sessions[index as usize];
                 let topic = Arc::clone(&delivery.message.topic);
-                let is_own = options.no_local && delivery.message.from == Some(session.serial);
+                let is_own = options.no_local && delivery.message.is_from(&session.client_id);
+                let mut is_done = false;
                 if let Some(replay) = session.replays.front_mut() {
                     replay.after = Some(topic.as_ref().into());
+                    is_done = replay.done.remove(&topic);
+                }
+                if is_done {
+                    session.kept.sub(done_cost(&topic));
                 }
                 // What is a channel now belongs to the host alone.
-                if is_own || self.is_channel(&topic) {
+                if is_own || is_done || self.is_channel(&topic) {
                     continue;
                 }
-                if qos == Qos::AtMostOnce {
-                    let flags = Flags { id: 0, dup: false, droppable: false };
+                if delivery.qos == Qos::AtMostOnce {
+                    let flags = Flags { id: 0, dup: false, role: Role::Delivery };
                     self.send(key, &delivery, flags, &mut Encodings::default(), now);
                 } else {
                     self.begin(key, index, delivery, &mut Encodings::default(), now);
@@ -218,7 +255,15 @@ impl Broker {
     }
 }
 
-/// What a subscription takes in its session, in bytes.
+/// A retained message for a new subscription.
+fn replayed(message: Arc<Message>, options: Options, id: u32) -> Delivery {
+    let qos = message.qos.min(options.qos);
+    let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
+    Delivery { message, qos, retain: true, subscriptions, share: None }
+}
+
+/// What a subscription takes apart from nodes, in bytes, as if nobody else were in its share.
 fn subscription_cost(filter: &str) -> usize {
-    2 * size_of::<Subscriber>() + filter.len() + 32
+    let share = if filter.starts_with("$share/") { 2 * size_of::<Share>() + filter.len() + 192 } else { 0 };
+    2 * size_of::<Subscriber>() + filter.len() + 64 + share
 }

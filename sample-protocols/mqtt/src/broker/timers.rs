@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 pub(super) enum Owner {
     Connection(u32),
     Session(u32),
+    /// Wills and messages of shares.
+    Leftovers,
     /// All retained messages together.
     Retained,
 }

@@ -1,5 +1,7 @@
 //! All subscriptions by their filters, as a tree of topic levels.
 
+use std::sync::Arc;
+
 use foldhash::HashMap;
 use slab::Slab;
 
@@ -18,8 +20,10 @@ pub(super) struct Subscriber {
 }
 
 /// A shared subscription: each message goes to one of its members.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Share {
+    /// With its filter, as its members wrote it.
+    pub(super) whole: Arc<str>,
     pub(super) members: Members,
     /// Who is asked first next time.
     pub(super) next: usize,
@@ -82,7 +86,10 @@ impl Trie {
             Some(name) if node.shares.contains_key(name) => {
                 &mut node.shares.get_mut(name).expect("it has just been seen").members
             }
-            Some(name) => &mut node.shares.entry(name.into()).or_default().members,
+            Some(name) => {
+                let share = Share { whole: filter.whole.into(), members: Members::default(), next: 0 };
+                &mut node.shares.entry(name.into()).or_insert(share).members
+            }
         };
         let existed = members.set(subscriber);
         self.len += usize::from(!existed);
@@ -149,6 +156,12 @@ impl Trie {
         let index = self.find(topic)?;
         let node = &mut *self.nodes[index];
         Some((&node.subscribers, node.shares.values_mut()))
+    }
+
+    /// A shared subscription.
+    pub(super) fn share(&mut self, filter: &Filter<'_>) -> Option<&mut Share> {
+        let index = self.find(filter.filter)?;
+        self.nodes[index].shares.get_mut(filter.share?)
     }
 
     fn find(&self, filter: &str) -> Option<usize> {

@@ -18,7 +18,24 @@ pub struct DecodeError {
     /// What is wrong, for the log and for the reason string.
     pub text: &'static str,
     /// Set if it is a CONNECT of which at least the version could be read.
-    pub connect: Option<Version>,
+    pub connect: Option<Refused>,
+}
+
+/// How a CONNECT that is refused is answered, as far as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The version of the answer.
+    pub version: Version,
+    /// The largest packet that the client takes, in bytes.
+    pub maximum_packet_size: Option<u32>,
+    /// Whether reason strings are welcome.
+    pub request_problem_information: bool,
+}
+
+impl Refused {
+    const fn with(version: Version) -> Self {
+        Self { version, maximum_packet_size: None, request_problem_information: true }
+    }
 }
 
 impl DecodeError {
@@ -130,7 +147,7 @@ fn connect<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
             // in the format of MQTT 3.1.1.
             let answer = if level > 5 && level & 0x80 == 0 { Version::V5 } else { Version::V311 };
             return Err(DecodeError {
-                connect: Some(answer),
+                connect: Some(Refused::with(answer)),
                 ..DecodeError::new(
                     Reason::UNSUPPORTED_VERSION,
                     "the protocol level is none of 3 (MQTT 3.1), 4 (3.1.1) and 5 (5.0)",
@@ -139,19 +156,31 @@ fn connect<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
         }
         _ => return Err(DecodeError::new(Reason::UNSUPPORTED_VERSION, "the protocol's name is not MQTT")),
     };
-    connect_body(reader, version).map_err(|error| DecodeError { connect: Some(version), ..error })
+    let mut refused = Refused::with(version);
+    connect_body(reader, version, &mut refused)
+        .map_err(|error| DecodeError { connect: Some(refused), ..error })
 }
 
-fn connect_body<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Connect<'a>, DecodeError> {
+fn connect_body<'a>(
+    reader: &mut Reader<'a>,
+    version: Version,
+    refused: &mut Refused,
+) -> Result<Connect<'a>, DecodeError> {
     let flags = reader.byte()?;
     let (has_will, has_name, has_password) = (flags & 4 != 0, flags & 0x80 != 0, flags & 0x40 != 0);
-    if flags & 1 != 0 {
+    // MQTT 3.1 does not look at flags without a meaning.
+    let is_lax = version == Version::V31;
+    if flags & 1 != 0 && !is_lax {
         return Err(DecodeError::malformed("the reserved flag of CONNECT is set"));
     }
-    if !has_will && flags & 0x38 != 0 {
+    if !has_will && flags & 0x38 != 0 && !is_lax {
         return Err(DecodeError::malformed("QoS or retain of a will are set, but there is no will"));
     }
-    let will_qos = Qos::from_bits((flags >> 3) & 3).ok_or(DecodeError::malformed("the will's QoS is 3"))?;
+    let will_qos = match Qos::from_bits((flags >> 3) & 3) {
+        Some(qos) => qos,
+        None if is_lax && !has_will => Qos::AtMostOnce,
+        None => return Err(DecodeError::malformed("the will's QoS is 3")),
+    };
     if has_password && !has_name && !version.is_5() {
         return Err(DecodeError::malformed("there is a password without a user name"));
     }
@@ -173,7 +202,10 @@ fn connect_body<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Connect
         authentication_method: None,
     };
     if version.is_5() {
-        connect_properties(reader, &mut connect)?;
+        let read = connect_properties(reader, &mut connect);
+        refused.maximum_packet_size = connect.maximum_packet_size;
+        refused.request_problem_information = connect.request_problem_information;
+        read?;
     }
     connect.client_id = reader.text()?;
     match (connect.client_id.len(), version) {
@@ -189,10 +221,11 @@ fn connect_body<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Connect
     if has_will {
         connect.will = Some(will(reader, version, will_qos, flags & 0x20 != 0)?);
     }
-    if has_name {
+    // MQTT 3.1 lets both be missing although they are announced.
+    if has_name && !(is_lax && reader.is_empty()) {
         connect.user_name = Some(reader.text()?);
     }
-    if has_password {
+    if has_password && !(is_lax && reader.is_empty()) {
         connect.password = Some(reader.binary()?);
     }
     if !reader.is_empty() {
@@ -358,7 +391,7 @@ fn subscribe<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Subscribe<
             return Err(DecodeError::malformed("reserved bits of a subscription are set"));
         }
         let options = Options::from_bits(bits)
-            .ok_or(DecodeError::malformed("QoS or retain handling of a subscription is 3"))?;
+            .ok_or(DecodeError::protocol("QoS or retain handling of a subscription is 3"))?;
         if options.no_local && filter.share.is_some() {
             return Err(DecodeError::protocol("a shared subscription cannot be \"no local\""));
         }

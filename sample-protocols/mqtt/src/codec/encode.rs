@@ -20,12 +20,32 @@ pub struct Encoded {
     pub payload: Bytes,
     /// Whether a packet identifier stands between head and tail.
     pub has_id: bool,
+    /// Where the four bytes of the message expiry stand, in the tail if there is an identifier, else in
+    /// the head.
+    expiry_at: Option<usize>,
 }
 
 impl Encoded {
     /// Bytes on the wire.
     pub fn len(&self) -> usize {
         self.head.len() + usize::from(self.has_id) * 2 + self.tail.len() + self.payload.len()
+    }
+
+    /// What it says is left of the message's life, in seconds.
+    pub fn expiry(&self) -> Option<u32> {
+        let at = self.expiry_at?;
+        let part = if self.has_id { &self.tail } else { &self.head };
+        part[at..].first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+    }
+
+    /// The same packet that says so many seconds, if it says any.
+    pub fn with_expiry(&self, seconds: u32) -> Self {
+        let (mut head, mut tail) = (self.head.clone(), self.tail.clone());
+        if let Some(at) = self.expiry_at {
+            let part = if self.has_id { &mut tail } else { &mut head };
+            part[at..at + 4].copy_from_slice(&seconds.to_be_bytes());
+        }
+        Self { head, tail, payload: self.payload.clone(), ..*self }
     }
 
     /// Never: a PUBLISH has at least a header.
@@ -91,8 +111,11 @@ pub fn publish(publish: &Outgoing<'_>) -> Encoded {
     text(&mut head, publish.topic);
     let mut tail = Vec::new();
     let after = if has_id { &mut tail } else { &mut head };
+    let mut expiry_at = None;
     if publish.version.is_5() {
         variable(after, properties as u32);
+        // It is the first property, behind its identifier.
+        expiry_at = publish.expiry.map(|_| after.len() + 1);
         after.extend_from_slice(&fixed);
         after.extend_from_slice(publish.properties);
     }
@@ -100,7 +123,7 @@ pub fn publish(publish: &Outgoing<'_>) -> Encoded {
         after.extend_from_slice(publish.payload);
     }
     let payload = if copied { Bytes::new() } else { publish.payload.clone() };
-    Encoded { head, tail, payload, has_id }
+    Encoded { head, tail, payload, has_id, expiry_at }
 }
 
 fn copied_len(publish: &Outgoing<'_>) -> usize {

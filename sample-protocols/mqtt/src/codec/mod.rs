@@ -9,6 +9,6 @@ mod reader;
 pub mod reason;
 pub mod topic;
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, Refused, decode};
 pub use packet::{Packet, Qos, Version};
 pub use reason::Reason;

@@ -136,6 +136,13 @@ pub struct Will<'a> {
     pub properties: Properties<'a>,
 }
 
+impl Will<'_> {
+    /// Bytes of what is passed on.
+    pub fn size(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
+}
+
 /// PUBLISH
 #[derive(Clone, Debug, PartialEq)]
 pub struct Publish<'a> {
@@ -161,6 +168,13 @@ pub struct Publish<'a> {
     pub properties: Properties<'a>,
     /// The payload.
     pub payload: &'a [u8],
+}
+
+impl Publish<'_> {
+    /// Bytes of what is passed on.
+    pub fn size(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
 }
 
 /// PUBACK, PUBREC, PUBREL, PUBCOMP

@@ -146,6 +146,16 @@ pub(super) fn read<'a>(
 pub struct Properties<'a>(pub(super) &'a [u8]);
 
 impl Properties<'_> {
+    /// Bytes.
+    pub fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Those that subscribers get, encoded, in the publisher's order: payload format, content type,
     /// response topic, correlation data, user properties.
     pub fn forwarded(self) -> Vec<u8> {

@@ -60,6 +60,24 @@ pub fn has_wildcard(text: &str) -> bool {
     text.bytes().any(|byte| byte == b'+' || byte == b'#')
 }
 
+/// Whether the filter, without `$share/NAME/`, matches the topic.
+pub fn matches(filter: &str, topic: &str) -> bool {
+    let mut topic_levels = topic.split('/');
+    for (index, level) in filter.split('/').enumerate() {
+        // Wildcards at the first level do not match topics of the server.
+        if index == 0 && matches!(level, "#" | "+") && topic.starts_with('$') {
+            return false;
+        }
+        match (level, topic_levels.next()) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (level, Some(other)) if level == other => {}
+            _ => return false,
+        }
+    }
+    topic_levels.next().is_none()
+}
+
 /// Checks a topic name: not empty, no wildcards.
 ///
 /// # Errors
@@ -82,6 +100,29 @@ mod tests {
     fn takes_wildcards_that_stand_alone() {
         for filter in ["a", "/", "a/+/b", "+", "#", "+/#", "a/#", "/+", "$SYS/#", "a//b", " "] {
             assert!(Filter::parse(filter, Version::V311).is_ok(), "{filter}");
+        }
+    }
+
+    #[test]
+    fn matches_what_the_standard_says() {
+        for (filter, topics, others) in [
+            (
+                "sport/tennis/player1/#",
+                &["sport/tennis/player1", "sport/tennis/player1/score/wimbledon"][..],
+                &["sport"][..],
+            ),
+            (
+                "sport/tennis/+",
+                &["sport/tennis/player1", "sport/tennis/"],
+                &["sport/tennis", "sport/tennis/a/b"],
+            ),
+            ("#", &["a", "/a", "a/$b"], &["$SYS/a"]),
+            ("+/+", &["/finance", "a/b"], &["finance", "$SYS/b", "a/b/c"]),
+            ("$SYS/#", &["$SYS", "$SYS/a"], &["SYS/a"]),
+            ("a", &["a"], &["A", "a/", "/a", "b"]),
+        ] {
+            assert!(topics.iter().all(|topic| matches(filter, topic)), "{filter}");
+            assert!(!others.iter().any(|topic| matches(filter, topic)), "{filter}");
         }
     }
 

@@ -48,8 +48,16 @@ pub(super) struct Client {
     pub(super) ended: bool,
     /// The system takes no more for now.
     pub(super) blocked: bool,
-    /// More has come, which is left until the client takes what waits for it.
+    /// More has come, which is left until the client takes what it has asked for.
     pub(super) paused: bool,
+    /// More has come, which is left until others have had their turn.
+    pub(super) waits: bool,
+    /// It is among those of which more is to be read without waiting.
+    pub(super) again: bool,
+    /// It has taken something since [`Client::is_there`] was asked.
+    took: bool,
+    /// When what waits was looked through for messages that have expired, in milliseconds.
+    refreshed: u64,
     /// What comes is thrown away.
     pub(super) closing: bool,
     /// It has a time limit to hear why it is closed.
@@ -74,6 +82,10 @@ impl Client {
             ended: false,
             blocked: false,
             paused: false,
+            waits: false,
+            again: false,
+            took: false,
+            refreshed: 0,
             closing: false,
             lingers: false,
             shut: false,
@@ -91,13 +103,25 @@ impl Client {
 
     /// Forgets what has come.
     pub(super) fn drop_input(&mut self) {
+        self.waits = false;
         self.input = Vec::new();
         self.input_kept.set(0);
     }
 
+    /// Whether it is there though no packet has come for too long: what it has sent is not read yet, or is
+    /// not read because it is slow to take what it has asked for.
+    pub(super) fn is_there(&mut self) -> bool {
+        let took = std::mem::take(&mut self.took);
+        if self.paused { took } else { self.again || self.stream.peek(&mut [0]).is_ok_and(|len| len > 0) }
+    }
+
     /// Adds frames to what is to be written.
-    pub(super) fn queue(&mut self, taken: Taken) {
-        let Taken { mut frames, kept, .. } = taken;
+    pub(super) fn queue(&mut self, taken: Taken, now: impl FnOnce() -> u64) {
+        let Taken { mut frames, kept, waited, .. } = taken;
+        if waited {
+            let now = now();
+            frames.retain_mut(|frame| frame.refresh(now));
+        }
         self.output_kept.absorb(kept);
         if self.output.is_empty() {
             self.output = frames;
@@ -106,10 +130,27 @@ impl Client {
         }
     }
 
-    /// Forgets what is not yet begun to be written.
-    pub(super) fn drop_unwritten(&mut self) {
-        let begun = self.written + usize::from(self.offset > 0);
+    /// Forgets what is not yet begun to be written. Answers whether there was any.
+    pub(super) fn drop_unwritten(&mut self) -> bool {
+        let begun = self.begun();
+        let is_cut = self.output.len() > begun;
         self.output.truncate(begun);
+        is_cut
+    }
+
+    /// Frames of the output that are written at least in part.
+    fn begun(&self) -> usize {
+        self.written + usize::from(self.offset > 0)
+    }
+
+    /// Brings what has waited for the network up to date, once a second.
+    pub(super) fn refresh(&mut self, now: u64) {
+        if now >= self.refreshed + 1000 {
+            self.refreshed = now;
+            let mut waiting = self.output.split_off(self.begun());
+            waiting.retain_mut(|frame| frame.refresh(now));
+            self.output.append(&mut waiting);
+        }
     }
 
     /// Writes as much as the system takes, many frames at once. Small pieces are gathered in `scratch`,
@@ -131,7 +172,10 @@ impl Client {
             }
             match self.stream.write_vectored(&slices[..segments.len()]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(bytes) => self.advance(bytes),
+                Ok(bytes) => {
+                    self.took = true;
+                    self.advance(bytes);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.blocked = true;
                     return Ok(());

@@ -1,11 +1,12 @@
 //! One thread: reads what has come, lets the broker and the host work on it, then writes to each
 //! connection at once what the whole round has brought.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -20,6 +21,11 @@ use crate::shared::{self, Shared};
 /// What is read from one connection before the others have their turn, in bytes.
 const READ: usize = 64 * 1024;
 const EVENTS: usize = 1024;
+/// How long one client is worked for before others have their turn.
+const TURN: Duration = Duration::from_millis(2);
+/// How long clients are worked for whose turns were over, and what time brings, before new events are
+/// looked for.
+const ROUND: Duration = Duration::from_millis(10);
 /// How long a closed connection may take to hear why, in milliseconds.
 const LINGER: u64 = 1000;
 /// So many connections are asked for what is to be written to them before other threads have their turn
@@ -40,13 +46,13 @@ pub(crate) struct Worker {
     /// Where small packets are gathered for a write.
     scratch: Vec<u8>,
     /// Those of which more is to be read without waiting.
-    again: Vec<Key>,
+    again: VecDeque<Key>,
     /// Closed ones, and until when they are waited for.
     lingering: Vec<(u64, Key)>,
     accept_at: Option<u64>,
     max_packet: usize,
     memory: Memory,
-    /// Whether the broker has more to write already.
+    /// Whether the broker has more to do already.
     more: bool,
     /// What the log has been told, and when it may be told more.
     told: (Counters, u64),
@@ -73,7 +79,7 @@ impl Worker {
             clients: FxHashMap::default(),
             buffer: vec![0; READ],
             scratch: Vec::new(),
-            again: Vec::new(),
+            again: VecDeque::new(),
             lingering: Vec::new(),
             accept_at: None,
             max_packet,
@@ -96,6 +102,7 @@ impl Worker {
                 }
             }
             let timeout = self.timeout();
+            self.more = false;
             if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != ErrorKind::Interrupted
             {
@@ -118,17 +125,16 @@ impl Worker {
                         {
                             client.ended = true;
                         }
-                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        // What is called again reads all that is there.
+                        if (event.is_readable() || event.is_read_closed() || event.is_error())
+                            && self.clients.get(&index).is_some_and(|client| !client.again)
+                        {
                             self.read(index);
                         }
                     }
                 }
             }
-            for key in std::mem::take(&mut self.again) {
-                if self.clients.get(&key.index).is_some_and(|client| client.key == key) {
-                    self.read(key.index);
-                }
-            }
+            self.go_on();
             self.look_at_the_time();
             self.flush(&mut dirty);
         }
@@ -160,14 +166,16 @@ impl Worker {
         let now = self.shared.now();
         if self.index == 0 {
             // Others get at the broker in between.
-            let counters = loop {
+            let until = Instant::now() + ROUND;
+            loop {
                 let (more, counters) =
                     self.shared.with(|state, now| (state.broker.tick(now), state.broker.counters()));
-                if !more {
-                    break counters;
+                if !more || Instant::now() >= until {
+                    self.more |= more;
+                    self.tell(counters, now);
+                    break;
                 }
-            };
-            self.tell(counters, now);
+            }
         }
         if self.accept_at.is_some_and(|at| at <= now) {
             self.accept_at = None;
@@ -242,32 +250,57 @@ impl Worker {
         self.clients.insert(key.index, Client::new(key, stream, &self.memory));
     }
 
+    /// Goes on with those of which more is to be read.
+    fn go_on(&mut self) {
+        let until = Instant::now() + ROUND;
+        for _ in 0..self.again.len() {
+            let Some(key) = self.again.pop_front() else { break };
+            if let Some(client) = self.clients.get_mut(&key.index).filter(|client| client.key == key) {
+                client.again = false;
+                self.read(key.index);
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+    }
+
+    fn call_again(&mut self, index: u32) {
+        if let Some(client) = self.clients.get_mut(&index)
+            && !std::mem::replace(&mut client.again, true)
+        {
+            self.again.push_back(client.key);
+        }
+    }
+
     fn read(&mut self, index: u32) {
+        let until = Instant::now() + TURN;
         let Some(client) = self.clients.get_mut(&index) else { return };
         if !client.input.is_empty() && !client.paused {
-            // It was left there when the client was paused, or is the beginning of a packet.
-            self.work(index, &[]);
+            // It was left there, or is the beginning of a packet.
+            self.work(index, &[], until);
         }
         let Some(client) = self.clients.get_mut(&index) else { return };
+        if client.waits {
+            return self.call_again(index);
+        }
         if client.paused && !client.closing {
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = client.stream.read(&mut buffer);
-        let more = |len| client.ended || len == buffer.len();
-        let key = client.key;
-        match result {
+        match client.stream.read(&mut buffer) {
             Ok(0) => self.forget(index),
             Ok(len) => {
-                if more(len) {
-                    self.again.push(key);
-                }
+                let more = client.ended || len == buffer.len();
                 if !client.closing {
-                    self.work(index, &buffer[..len]);
+                    self.work(index, &buffer[..len], until);
+                }
+                if more || self.clients.get(&index).is_some_and(|client| client.waits) {
+                    self.call_again(index);
                 }
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.again.push(key),
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.call_again(index),
             Err(error) => {
                 tracing::debug!(%error, "a client is lost");
                 self.forget(index);
@@ -277,15 +310,17 @@ impl Worker {
     }
 
     /// Works on what has come. A fault in that costs this client its connection, and nobody else.
-    fn work(&mut self, index: u32, bytes: &[u8]) {
-        if catch_unwind(AssertUnwindSafe(|| self.feed(index, bytes))).is_err() {
+    fn work(&mut self, index: u32, bytes: &[u8], until: Instant) {
+        if catch_unwind(AssertUnwindSafe(|| self.feed(index, bytes, until))).is_err() {
             tracing::error!("a fault in the broker: its client is closed. Please report this");
             self.forget(index);
         }
     }
 
-    fn feed(&mut self, index: u32, bytes: &[u8]) {
+    /// Works on packets until their client's turn is over; on one in any case.
+    fn feed(&mut self, index: u32, bytes: &[u8], until: Instant) {
         let Some(client) = self.clients.get_mut(&index) else { return };
+        client.waits = false;
         let mut kept = std::mem::take(&mut client.input);
         let is_kept = !kept.is_empty();
         let all = if is_kept {
@@ -301,6 +336,10 @@ impl Worker {
                 Ok(Some((packet, len))) => {
                     used += len;
                     client.paused = handle(&self.shared, client, &packet);
+                    if used < all.len() && Instant::now() >= until {
+                        client.waits = true;
+                        break;
+                    }
                 }
                 Err(error) => return malformed(&self.shared, client, &error),
             }
@@ -323,6 +362,7 @@ impl Worker {
     /// The socket takes bytes again.
     fn unblock(&mut self, index: u32) {
         let Some(client) = self.clients.get_mut(&index).filter(|client| client.blocked) else { return };
+        client.refresh(self.shared.now());
         if client.write(&mut self.scratch).is_err() {
             return self.forget(index);
         }
@@ -336,8 +376,16 @@ impl Worker {
 
     /// Writes to each connection what waits for it.
     fn flush(&mut self, dirty: &mut Vec<Key>) {
-        self.more = false;
-        self.shared.with(|state, _| state.broker.take_dirty(self.index, dirty));
+        let silent = self.shared.with(|state, _| {
+            state.broker.take_dirty(self.index, dirty);
+            state.broker.take_silent(self.index)
+        });
+        for key in silent {
+            let client = self.clients.get_mut(&key.index).filter(|client| client.key == key);
+            let is_there = client.is_some_and(Client::is_there);
+            self.shared.with(|state, now| state.broker.judge(key, is_there, now));
+            self.more = true;
+        }
         let mut ready: Vec<(Key, Taken)> = Vec::new();
         for keys in dirty.chunks(TAKEN_AT_ONCE) {
             self.shared.with(|state, now| {
@@ -349,7 +397,7 @@ impl Worker {
                         ready.extend(state.broker.take(*key, now).map(|taken| (*key, taken)));
                     }
                 }
-                self.more = state.broker.is_dirty(self.index);
+                self.more |= state.broker.is_dirty(self.index);
             });
             for (key, taken) in ready.drain(..) {
                 self.write(key, taken);
@@ -358,7 +406,7 @@ impl Worker {
         dirty.clear();
     }
 
-    fn write(&mut self, key: Key, taken: Taken) {
+    fn write(&mut self, key: Key, mut taken: Taken) {
         let Some(client) = self.clients.get_mut(&key.index).filter(|client| client.key == key) else {
             return;
         };
@@ -369,24 +417,27 @@ impl Worker {
             client.lingers = true;
             client.closing = true;
             client.drop_input();
-            // A client that does not read is not waited for.
-            client.drop_unwritten();
+            // A client that does not read is not waited for, and gets nothing out of order.
+            if client.drop_unwritten() {
+                taken.frames.retain(|frame| !frame.is_publish());
+            }
             self.lingering.push((self.shared.now() + LINGER, key));
         }
         let close = taken.close;
-        client.queue(taken);
+        client.queue(taken, || self.shared.now());
         if client.write(&mut self.scratch).is_err() {
             return self.forget(key.index);
-        }
-        if (client.closing || !client.blocked) && std::mem::take(&mut client.paused) {
-            self.again.push(key);
         }
         if close && !client.blocked {
             client.shut = true;
             // What the client still sends is read, so that it is not kept from hearing us.
             if client.stream.shutdown(Shutdown::Write).is_err() {
-                self.forget(key.index);
+                return self.forget(key.index);
             }
+        }
+        // What it has asked for is no longer in the broker.
+        if std::mem::take(&mut client.paused) {
+            self.call_again(key.index);
         }
     }
 
@@ -412,8 +463,8 @@ fn handle(shared: &Arc<Shared>, client: &mut Client, packet: &Packet<'_>) -> boo
     let (next, congested) = shared.with(|state, now| {
         let next = state.broker.packet(key, packet, now);
         if next == Next::Admit {
-            let ip = client.stream.peer_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-            client.connection = shared.admit(state, key, &ip, packet, now);
+            let address = client.stream.peer_addr().ok().map(|address| address.ip());
+            client.connection = shared.admit(state, key, address, packet, now);
         }
         (next, state.broker.is_congested(key))
     });

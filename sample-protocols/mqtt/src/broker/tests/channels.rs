@@ -94,7 +94,7 @@ fn a_notification_goes_to_those_who_have_joined_and_subscribed() {
     let mut world = World::new();
     let [both, joined, subscribed] = ["both", "joined", "subscribed"].map(|name| world.client(name));
     for peer in [both, joined] {
-        assert!(world.broker.join(peer.key, "channel"));
+        assert_eq!(world.broker.join(peer.key, "channel"), Joined::Yes);
     }
     for peer in [both, subscribed] {
         world.subscribe(peer, "channel", 2);
@@ -104,7 +104,7 @@ fn a_notification_goes_to_those_who_have_joined_and_subscribed() {
     assert_eq!(world.receive(joined), []);
     assert_eq!(world.receive(subscribed), []);
     // It is decided at delivery.
-    assert!(world.broker.join(subscribed.key, "channel"));
+    assert_eq!(world.broker.join(subscribed.key, "channel"), Joined::Yes);
     world.broker.leave(both.key, "channel");
     world.broadcast("channel", "more news");
     assert_eq!(world.payloads(subscribed), ["more news"]);
@@ -178,7 +178,7 @@ fn channels_end_with_the_connection_also_if_the_session_is_kept() {
     let (peer, _) = world.try_connect(&connect);
     world.broadcast("channel", "not joined anew");
     assert_eq!(world.receive(peer), []);
-    assert!(!world.broker.join(Key { index: 99, generation: 1 }, "channel"));
+    assert_eq!(world.broker.join(Key { index: 99, generation: 1 }, "channel"), Joined::Gone);
 }
 
 #[test]

@@ -9,10 +9,14 @@ mod publishing;
 mod random;
 mod retained;
 mod sessions;
+mod shares;
 mod subscribing;
+mod turns;
 mod version_5;
 mod wills;
 mod wire;
+
+use std::net::IpAddr;
 
 use bytes::Bytes;
 
@@ -24,6 +28,8 @@ struct World {
     broker: Broker,
     now: u64,
     assigned: u32,
+    /// Where new clients are.
+    address: Option<IpAddr>,
 }
 
 /// One client's connection.
@@ -42,7 +48,7 @@ impl World {
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         change(&mut settings);
-        Self { broker: Broker::new(settings, 1), now: 1000, assigned: 0 }
+        Self { broker: Broker::new(settings, 1), now: 1000, assigned: 0, address: None }
     }
 
     fn accept(&mut self, version: Version) -> Peer {
@@ -66,7 +72,7 @@ impl World {
                     if next == Next::Admit {
                         self.assigned += 1;
                         let client_id = format!("assigned-{}", self.assigned);
-                        let admission = Admission { client_id: &client_id };
+                        let admission = Admission { client_id: &client_id, address: self.address };
                         self.broker.admit(peer.key, &packet, &admission, self.now);
                     }
                     rest = &rest[len..];
@@ -138,6 +144,9 @@ impl World {
     fn wait(&mut self, milliseconds: u64) {
         self.now += milliseconds;
         while self.broker.tick(self.now) {}
+        for key in self.broker.take_silent(0) {
+            self.broker.judge(key, false, self.now);
+        }
     }
 
     /// Payloads of all publishes that have been sent to the client since the last time.

@@ -84,7 +84,7 @@ fn looking_for_them_takes_turns_with_others() {
     let other = world.client("d");
     world.send(other, &subscribe(Version::V311, 1, &[("r/+/none", 0), ("r/4999", 0)]));
     let portions = (1..).find(|_| world.payloads(other) == ["4999"]).expect("it comes");
-    assert_eq!(portions, 3, "2048 topics are looked at in one go");
+    assert_eq!(portions, 10, "512 topics are looked at in one go");
 }
 
 #[test]

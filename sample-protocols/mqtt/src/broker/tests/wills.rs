@@ -203,6 +203,7 @@ fn wills_that_close_clients_which_have_wills_do_not_recurse() {
         world.send(other, &publish(Version::V311, 2, 1, &format!("w/{number}"), "fills"));
     }
     world.lose(peers[0]);
+    world.wait(0);
     for peer in &peers[1..] {
         assert_eq!(world.receive(*peer).last(), Some(&Got::Closed));
     }

@@ -45,6 +45,14 @@ impl Connect {
         self
     }
 
+    /// The will is to wait for so many seconds.
+    pub(super) fn delayed(mut self, seconds: u32) -> Self {
+        let will = self.will.as_mut().expect("there is a will");
+        will.4.push(0x18);
+        will.4.extend_from_slice(&seconds.to_be_bytes());
+        self
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let name = if self.version == Version::V31 { "MQIsdp" } else { "MQTT" };
         let mut flags = u8::from(self.clean) << 1;
