@@ -26,7 +26,7 @@ pub(crate) struct Admission<'a> {
 /// As long as that the standard wants client ids to be accepted, in bytes.
 const CLIENT_ID: usize = 23;
 
-/// Topic aliases towards a client that take part in the broker's memory.
+/// So many topic aliases are told to a client at most.
 const ALIASES: u16 = 16;
 
 impl Broker {
@@ -61,7 +61,8 @@ impl Broker {
             return Some((Reason::CLIENT_ID_INVALID, "the client id is longer than this server takes"));
         }
         if let Some(will) = connect.will.as_ref().filter(|_| connect.version.is_5()) {
-            if !self.may_publish(will.topic) || *will.topic == *settings.request_topic {
+            let is_free = self.may_publish(will.topic) && !self.is_channel(will.topic);
+            if !is_free || *will.topic == *settings.request_topic {
                 return Some((Reason::NOT_AUTHORIZED, "a will cannot be published to this topic"));
             }
             if !self.is_within_limits(will.topic) {
@@ -194,7 +195,7 @@ impl Broker {
         (index, false)
     }
 
-    /// The will of a CONNECT. Before MQTT 5.0 one that may not be published is ignored, as Kuzzle does.
+    /// The will of a CONNECT. Whether it may be published is looked at again when it is.
     fn will(&self, session: u32, connect: &Connect<'_>) -> Option<Box<Promise>> {
         let will = connect.will.as_ref()?;
         let message = Message {
@@ -357,7 +358,7 @@ impl Broker {
         loop {
             if let Some(key) = self.overflowing.pop() {
                 self.fail(key, Reason::QUOTA_EXCEEDED, "more waits for the client than is kept for one", now);
-            } else if let Some(key) = self.unheard.pop() {
+            } else if let Some(key) = self.lost.pop() {
                 self.fail(key, Reason::PACKET_TOO_LARGE, "an answer is larger than the client takes", now);
             } else if work >= WORK_AT_ONCE {
                 let at = (!self.wills.is_empty() || !self.orphans.is_empty()).then_some(now);

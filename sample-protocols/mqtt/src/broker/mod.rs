@@ -139,8 +139,8 @@ pub(crate) struct Broker {
     silent: Vec<Vec<Key>>,
     /// Clients that are too slow, to be closed.
     overflowing: Vec<Key>,
-    /// Clients for whom an answer was too large, to be closed.
-    unheard: Vec<Key>,
+    /// Clients that cannot be told what they must be told, to be closed.
+    lost: Vec<Key>,
     /// To be published.
     wills: VecDeque<Arc<Message>>,
     /// Messages of shares whose members have gone with them, for other members.
@@ -174,7 +174,7 @@ impl Broker {
             counters: Counters::default(),
             publish: 0,
             overflowing: Vec::new(),
-            unheard: Vec::new(),
+            lost: Vec::new(),
             wills: VecDeque::new(),
             orphans: VecDeque::new(),
             leftovers: None,
@@ -450,7 +450,7 @@ impl Broker {
         }
         if frame.len() > connection.maximum {
             connection.is_lost = true;
-            self.unheard.push(key);
+            self.lost.push(key);
             return;
         }
         connection.push(frame);

@@ -64,6 +64,15 @@ const PINGREQ: u8 = 12;
 const DISCONNECT: u8 = 14;
 const AUTH: u8 = 15;
 
+/// Reason codes of PUBACK and PUBREC.
+const RECEIVED: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+/// Those of PUBREL and PUBCOMP.
+const RELEASED: [u8; 2] = [0x00, 0x92];
+/// Those of a client's DISCONNECT.
+const LEFT: [u8; 14] = [0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
+/// Those of a client's AUTH.
+const AUTHENTICATES: [u8; 2] = [0x18, 0x19];
+
 /// Decodes the packet at the beginning of `input`; answers it and its length, or `None` if bytes are
 /// missing. `version` is `None` until a CONNECT has come; `maximum` is the largest packet, in bytes.
 ///
@@ -92,10 +101,10 @@ pub fn decode(
     let packet = match kind {
         CONNECT => Packet::Connect(Box::new(connect(&mut reader)?)),
         PUBLISH => Packet::Publish(publish(&mut reader, flags, version)?),
-        PUBACK => Packet::PubAck(acknowledgement(&mut reader, version)?),
-        PUBREC => Packet::PubRec(acknowledgement(&mut reader, version)?),
-        PUBREL => Packet::PubRel(acknowledgement(&mut reader, version)?),
-        PUBCOMP => Packet::PubComp(acknowledgement(&mut reader, version)?),
+        PUBACK => Packet::PubAck(acknowledgement(&mut reader, version, &RECEIVED)?),
+        PUBREC => Packet::PubRec(acknowledgement(&mut reader, version, &RECEIVED)?),
+        PUBREL => Packet::PubRel(acknowledgement(&mut reader, version, &RELEASED)?),
+        PUBCOMP => Packet::PubComp(acknowledgement(&mut reader, version, &RELEASED)?),
         SUBSCRIBE => Packet::Subscribe(subscribe(&mut reader, version)?),
         UNSUBSCRIBE => Packet::Unsubscribe(unsubscribe(&mut reader, version)?),
         PINGREQ => Packet::PingReq,
@@ -353,11 +362,15 @@ fn publish<'a>(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result<P
     Ok(publish)
 }
 
-fn acknowledgement(reader: &mut Reader<'_>, version: Version) -> Result<Acknowledgement, DecodeError> {
+fn acknowledgement(
+    reader: &mut Reader<'_>,
+    version: Version,
+    codes: &[u8],
+) -> Result<Acknowledgement, DecodeError> {
     let id = reader.packet_id()?;
     let mut reason = Reason::SUCCESS;
     if version.is_5() && !reader.is_empty() {
-        reason = Reason(reader.byte()?);
+        reason = reason_code(reader, codes)?;
         if !reader.is_empty() {
             properties::read(reader, Place::Acknowledgement, |_, _| Ok(()))?;
         }
@@ -417,7 +430,7 @@ fn unsubscribe<'a>(reader: &mut Reader<'a>, version: Version) -> Result<Unsubscr
 fn disconnect(reader: &mut Reader<'_>, version: Version) -> Result<Disconnect, DecodeError> {
     let mut disconnect = Disconnect { reason: Reason::SUCCESS, session_expiry: None };
     if version.is_5() && !reader.is_empty() {
-        disconnect.reason = Reason(reader.byte()?);
+        disconnect.reason = reason_code(reader, &LEFT)?;
         if !reader.is_empty() {
             properties::read(reader, Place::Disconnect, |property, value| {
                 if property == id::SESSION_EXPIRY {
@@ -430,11 +443,18 @@ fn disconnect(reader: &mut Reader<'_>, version: Version) -> Result<Disconnect, D
     Ok(disconnect)
 }
 
+/// A reason code that a client may send in this packet.
+fn reason_code(reader: &mut Reader<'_>, codes: &[u8]) -> Result<Reason, DecodeError> {
+    let code = reader.byte()?;
+    let is_known = codes.contains(&code);
+    is_known.then_some(Reason(code)).ok_or(DecodeError::protocol("the reason code is none of this packet"))
+}
+
 fn auth(reader: &mut Reader<'_>) -> Result<Reason, DecodeError> {
     if reader.is_empty() {
         return Ok(Reason::SUCCESS);
     }
-    let reason = Reason(reader.byte()?);
+    let reason = reason_code(reader, &AUTHENTICATES)?;
     if !reader.is_empty() {
         properties::read(reader, Place::Auth, |_, _| Ok(()))?;
     }

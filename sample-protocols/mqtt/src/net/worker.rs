@@ -346,7 +346,7 @@ impl Worker {
         }
         if is_kept {
             kept.drain(..used);
-            if kept.capacity() > 4096 && kept.len() * 4 < kept.capacity() {
+            if kept.is_empty() || (kept.capacity() > 4096 && kept.len() * 4 < kept.capacity()) {
                 kept.shrink_to_fit();
             }
         } else {

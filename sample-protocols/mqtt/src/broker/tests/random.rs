@@ -152,7 +152,8 @@ fn is_sound(world: &World) {
     let away = broker.sessions.iter().filter(|(_, session)| session.connection.is_none()).count();
     assert_eq!(broker.away.len(), away);
     assert_eq!(broker.memory.used(), used(broker));
-    assert!(broker.overflowing.is_empty() && broker.wills.is_empty() && broker.unheard.is_empty());
+    assert!(broker.overflowing.is_empty() && broker.wills.is_empty() && broker.lost.is_empty());
+    assert!(broker.orphans.is_empty() && broker.leftovers.is_none());
 }
 
 /// What everything that is kept takes, shared things once.
