@@ -223,3 +223,55 @@ fn acknowledgements_come_in_the_order_of_the_messages() {
     }
     assert_eq!(world.receive(peer), [2, 3, 1].map(|id| Got::PubRel { id, code: 0 }));
 }
+
+#[test]
+fn a_message_of_qos_2_that_has_expired_is_released_all_the_same() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.send(peer, &publish_5(4, 1, "a", "x", &[0x02, 0, 0, 0, 1]));
+    assert_eq!(world.one(peer), Got::PubRec { id: 1, code: 0x10 });
+    world.wait(5_000);
+    world.send(peer, &publish_5(12, 1, "a", "x", &[0x02, 0, 0, 0, 1]));
+    assert_eq!(world.one(peer), Got::PubRec { id: 1, code: 0 });
+    world.send(peer, &[0x62, 2, 0, 1]);
+    assert_eq!(world.one(peer), Got::PubComp { id: 1, code: 0 });
+}
+
+#[test]
+fn what_the_server_takes_at_once_begins_anew_with_each_connection() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.receive_maximum) = (true, 2));
+    let peer = world.connect(&Connect::new(Version::V311, "c").kept(0));
+    for id in 1..=3 {
+        world.send(peer, &publish(Version::V311, 4, id, "a", "x"));
+    }
+    world.lose(peer);
+    let (peer, _) = world.try_connect(&Connect::new(Version::V5, "c").kept(100));
+    for id in 11..=12 {
+        world.send(peer, &publish_5(4, id, "a", "x", &[]));
+        assert_eq!(world.one(peer), Got::PubRec { id, code: 0x10 });
+    }
+    // Each that is released, also one of before, makes room.
+    world.send(peer, &[0x62, 2, 0, 1]);
+    assert_eq!(world.one(peer), Got::PubComp { id: 1, code: 0 });
+    world.send(peer, &publish_5(4, 13, "a", "x", &[]));
+    assert_eq!(world.one(peer), Got::PubRec { id: 13, code: 0x10 });
+    world.send(peer, &publish_5(4, 14, "a", "x", &[]));
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x93 }, Got::Closed]);
+}
+
+#[test]
+fn releases_are_sent_again_also_beyond_a_smaller_window() {
+    let mut world = World::new();
+    let kept = Connect::new(Version::V5, "c").kept(100);
+    let peer = world.connect(&kept);
+    world.subscribe(peer, "a", 2);
+    let other = world.client("d");
+    for id in 1..=4 {
+        world.send(other, &publish(Version::V311, 4, id, "a", &id.to_string()));
+    }
+    world.receive(peer);
+    (1..=3).for_each(|id| drop(world.send(peer, &[0x50, 2, 0, id])));
+    world.lose(peer);
+    let (_, got) = world.try_connect(&kept.property(0x21, &[0, 1]));
+    assert_eq!(got[1..], [1, 2, 3].map(|id| Got::PubRel { id, code: 0 }));
+}

@@ -212,3 +212,30 @@ fn one_encoding_is_shared_by_all_of_a_version() {
         .collect();
     assert_eq!(encodings.len(), 1);
 }
+
+#[test]
+fn in_development_mode_answers_carry_subscription_identifiers_and_private_ones_stay_private() {
+    let mut world = World::with(|config| config.development_mode = true);
+    let peer = world.client_5("c");
+    let listener = world.client_5("l");
+    world.send(listener, &subscribe_5(1, &[("Kuzzle/response", 0), ("mine", 0)], &[0x0B, 3]));
+    world.receive(listener);
+    let next = request(&mut world, peer, &[]);
+    answer(&mut world, peer, next);
+    assert_eq!(world.one(peer), Got::plain("Kuzzle/response", "answer"));
+    assert_eq!(world.one(listener), Got::plain("Kuzzle/response", "answer").having(&[0x0B, 3]));
+    let next = request(&mut world, peer, b"\x08\0\x04mine");
+    answer(&mut world, peer, next);
+    assert_eq!(world.one(peer), Got::plain("mine", "answer"));
+    assert_eq!(world.receive(listener), []);
+}
+
+#[test]
+fn what_is_named_like_a_channel_is_no_response_topic() {
+    let mut world = World::with(|_| ());
+    let channel = format!("{}-311", "0123456789abcdef".repeat(4));
+    let peer = world.client_5("c");
+    let topic = [&[0x08][..], &wire::text(&channel)].concat();
+    assert_eq!(request(&mut world, peer, &topic), Next::Nothing);
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+}

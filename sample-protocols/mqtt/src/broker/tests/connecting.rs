@@ -81,6 +81,7 @@ fn client_ids_that_are_not_allowed_are_refused_with_identifier_rejected() {
     assert_eq!(world.try_connect(&Connect::new(Version::V31, "")).1, refused);
     assert_eq!(world.try_connect(&Connect::new(Version::V31, &"x".repeat(24))).1, refused);
     world.connect(&Connect::new(Version::V31, &"x".repeat(23)));
+    world.connect(&Connect::new(Version::V31, &"ä".repeat(23)));
     world.connect(&Connect::new(Version::V311, &"x".repeat(200)));
     world.connect(&Connect::new(Version::V311, "0123456789abcdefghijklm"));
     // Any text will do.
@@ -101,15 +102,36 @@ fn a_malformed_connect_is_told_only_to_clients_of_version_5() {
 
 #[test]
 fn nothing_is_done_after_a_refusal() {
-    let mut world = World::new();
-    let mut bytes = Connect::new(Version::V31, "").encode();
-    bytes.extend(publish(Version::V31, 1, 0, "a", "retained"));
-    let peer = world.accept(Version::V31);
-    world.send(peer, &bytes);
-    assert_eq!(world.receive(peer).len(), 2);
-    let peer = world.client("c");
-    world.subscribe(peer, "a", 0);
-    assert_eq!(world.receive(peer), []);
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_keep_alive, config.max_sessions) = (true, 10, 2);
+    });
+    let mut peer = Connect::new(Version::V311, "c");
+    peer.keep_alive = 10;
+    let peer = world.connect(&peer);
+    world.subscribe(peer, "#", 0);
+    // By the codec, for a method, for a keep-alive, for want of a place.
+    let other = Connect { keep_alive: 10, ..Connect::new(Version::V5, "other") };
+    world.connect(&other);
+    for (connect, code) in [
+        (Connect::new(Version::V31, ""), 2),
+        (Connect::new(Version::V5, "d").property(0x15, b"\0\x05SCRAM"), 0x8C),
+        (Connect::new(Version::V311, "d"), 5),
+        (Connect { keep_alive: 10, ..Connect::new(Version::V311, "d") }, 3),
+    ] {
+        let version = connect.version;
+        let mut bytes = connect.encode();
+        bytes.extend(publish(version, 1, 0, "a", "retained"));
+        bytes.extend(subscribe(version, 1, &[("a", 0)]));
+        let refused = world.accept(version);
+        world.send(refused, &bytes);
+        let got = world.receive(refused);
+        assert!(
+            matches!(got[..], [Got::ConnAck { code: found, present: false, .. }, Got::Closed] if found == code),
+            "{got:?}"
+        );
+        assert_eq!(world.receive(peer), [], "{version:?}");
+    }
+    assert!(world.broker.retained.all().is_empty());
 }
 
 #[test]
@@ -141,17 +163,22 @@ fn a_client_that_does_not_connect_in_time_is_closed() {
 
 #[test]
 fn silence_for_one_and_a_half_times_the_keep_alive_closes() {
-    let mut world = World::new();
-    let mut connect = Connect::new(Version::V5, "c");
-    connect.keep_alive = 10;
-    let peer = world.connect(&connect);
-    world.wait(14_000);
-    world.send(peer, b"\xC0\x00");
-    assert_eq!(world.one(peer), Got::PingResp);
-    world.wait(14_999);
-    assert_eq!(world.receive(peer), []);
-    world.wait(1);
-    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x8D }, Got::Closed]);
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let mut world = World::new();
+        let listener = world.client("l");
+        world.subscribe(listener, "w", 0);
+        let connect = Connect { keep_alive: 10, ..Connect::new(version, "c").will("w", "gone") };
+        let peer = world.connect(&connect);
+        world.wait(14_000);
+        world.send(peer, b"\xC0\x00");
+        assert_eq!(world.one(peer), Got::PingResp);
+        world.wait(14_999);
+        assert_eq!((world.receive(peer), world.receive(listener)), (vec![], vec![]));
+        world.wait(1);
+        let told = if version.is_5() { vec![Got::Disconnect { code: 0x8D }] } else { vec![] };
+        assert_eq!(world.receive(peer), [told, vec![Got::Closed]].concat());
+        assert_eq!(world.payloads(listener), ["gone"]);
+    }
 }
 
 #[test]
@@ -176,6 +203,11 @@ fn a_ceiling_for_the_keep_alive_is_told_or_refuses() {
     let (_, got) = world.try_connect(&connect);
     let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
     assert!(!properties.contains(&0x13), "{properties:?}");
+    // None at all is too long as well.
+    connect.keep_alive = 0;
+    let (_, got) = world.try_connect(&connect);
+    let [Got::ConnAck { code: 0, properties, .. }] = &got[..] else { panic!("{got:?}") };
+    assert!(properties.ends_with(&[0x13, 0, 20]), "{properties:?}");
     let (_, got) = world.try_connect(&Connect::new(Version::V311, "c"));
     assert_eq!(got, [Got::ConnAck { present: false, code: 5, properties: vec![] }, Got::Closed]);
 }
@@ -311,4 +343,68 @@ fn a_bridge_that_marks_its_level_is_told_so_that_it_tries_another_one() {
         let refused = Got::ConnAck { present: false, code: 1, properties: vec![] };
         assert_eq!(world.receive(peer), [refused, Got::Closed], "{level}");
     }
+}
+
+#[test]
+fn a_connack_that_is_too_large_changes_nothing() {
+    let mut world = World::new();
+    let kept = Connect::new(Version::V5, "c").kept(100);
+    let peer = world.connect(&kept);
+    world.subscribe(peer, "a", 1);
+    let other = world.client("d");
+    world.send(other, &publish(Version::V311, 2, 1, "a", "x"));
+    assert_eq!(world.payloads(peer), ["x"]);
+    let (refused, got) = world.try_connect(&kept.clone().property(0x27, &[0, 0, 0, 12]));
+    assert_eq!(got, [Got::ConnAck { present: false, code: 0x95, properties: vec![] }, Got::Closed]);
+    // The host has let it in, so it is told of its end.
+    world.lose(refused);
+    world.wait(250);
+    assert_eq!(world.broker.take_removed(), [refused.key]);
+    world.send(peer, b"\xC0\x00");
+    assert_eq!(world.one(peer), Got::PingResp, "nobody has taken over");
+}
+
+#[test]
+fn a_malformed_connect_is_told_no_more_than_the_client_takes() {
+    let mut world = World::new();
+    let refused = Connect::new(Version::V5, "c").will("a/#", "x");
+    for (connect, has_reason) in [
+        (refused.clone(), true),
+        (refused.clone().property(0x27, &[0, 0, 0, 10]), false),
+        (refused.clone().property(0x17, &[0]), false),
+    ] {
+        let (_, got) = world.try_connect(&connect);
+        let [Got::ConnAck { code: 0x90, properties, .. }, Got::Closed] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(!properties.is_empty(), has_reason, "{properties:?}");
+    }
+}
+
+#[test]
+fn a_clean_start_over_a_session_that_is_kept_is_told_none() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::new();
+        let peer = world.connect(&Connect::new(version, "c").kept(100));
+        world.lose(peer);
+        let (peer, got) = world.try_connect(&Connect::new(version, "c").kept(100));
+        assert!(matches!(got[..], [Got::ConnAck { present: true, .. }]), "{got:?}");
+        world.lose(peer);
+        let (_, got) = world.try_connect(&Connect::new(version, "c"));
+        assert!(matches!(got[..], [Got::ConnAck { present: false, .. }]), "{got:?}");
+    }
+    // MQTT 3.1 has no such flag.
+    let mut world = World::new();
+    let kept = Connect::new(Version::V31, "c").kept(0);
+    let peer = world.connect(&kept);
+    world.lose(peer);
+    assert_eq!(world.try_connect(&kept).1, [Got::ConnAck { present: false, code: 0, properties: vec![] }]);
+}
+
+#[test]
+fn client_ids_as_long_as_the_standard_wants_are_always_taken() {
+    let mut world = World::with(|config| config.max_topic_length = 15);
+    world.connect(&Connect::new(Version::V5, &"x".repeat(23)));
+    let (_, got) = world.try_connect(&Connect::new(Version::V5, &"x".repeat(24)));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x85, .. }, Got::Closed]), "{got:?}");
+    let (_, got) = world.try_connect(&Connect::new(Version::V311, &"x".repeat(24)));
+    assert_eq!(got, [Got::ConnAck { present: false, code: 2, properties: vec![] }, Got::Closed]);
 }

@@ -81,6 +81,10 @@ fn a_qos_0_message_replaces_a_retained_one() {
     let late = world.client("late");
     world.send(late, &subscribe(Version::V311, 1, &[("a", 0)]));
     assert_eq!(world.payloads(late), ["two"]);
+    let newer = world.client_5("newer");
+    world.send(newer, &publish_5(1, 0, "a", "three", b"\x26\0\x01k\0\x01v"));
+    world.send(late, &subscribe(Version::V311, 1, &[("a", 0)]));
+    assert_eq!(world.payloads(late), ["three", "three"]);
 }
 
 #[test]
@@ -114,7 +118,22 @@ fn with_it_all_topics_but_those_of_the_host_are_free() {
     let mut world = World::new();
     let peer = world.client_5("c");
     world.broker.join(peer.key, "channel");
-    for (topic, code) in [("a", 0x10), ("Kuzzle/other", 0x10), ("Kuzzle/response", 0x87), ("channel", 0x87)] {
+    // What is named like a channel is one, or may become one.
+    let id = "0123456789abcdef".repeat(4);
+    let named = [&format!("{id}-311"), &format!("{id}-2"), &format!("{id}-"), &format!("{}-311", &id[1..])];
+    let upper = format!("{}-311", id.to_uppercase());
+    for (topic, code) in [
+        ("a", 0x10),
+        ("Kuzzle/other", 0x10),
+        ("Kuzzle/response", 0x87),
+        ("kuzzle:notification:server", 0x87),
+        ("channel", 0x87),
+        (named[0], 0x87),
+        (named[1], 0x87),
+        (named[2], 0x10),
+        (named[3], 0x10),
+        (&upper, 0x10),
+    ] {
         world.send(peer, &publish(Version::V5, 2, 1, topic, "x"));
         assert_eq!(world.one(peer), Got::PubAck { id: 1, code }, "{topic}");
     }
@@ -143,5 +162,39 @@ fn large_payloads_are_shared_and_small_ones_copied_with_the_same_bytes_on_the_wi
         for peer in peers {
             assert_eq!(world.receive(peer)[0], Got::plain("t", &payload).with(1, 1));
         }
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_retained_is_refused_if_it_can_be_told() {
+    for limit in [0, 1] {
+        let mut world = World::with(|config| {
+            (config.allow_pub_sub, config.max_retained, config.max_retained_size) =
+                if limit == 0 { (true, 1, 100_000) } else { (true, 100, 1000) };
+        });
+        let listener = world.client("l");
+        world.subscribe(listener, "#", 0);
+        let peer = world.client_5("c");
+        let payload = "x".repeat(400);
+        for (flags, topic, code) in [(3, "a", 0), (3, "b", 0x97), (3, "a", 0), (2, "b", 0)] {
+            world.send(peer, &publish_5(flags, 1, topic, &payload, &[]));
+            assert_eq!(world.one(peer), Got::PubAck { id: 1, code }, "{topic}");
+            assert_eq!(world.receive(listener).len(), usize::from(code == 0));
+        }
+        world.send(peer, &publish_5(5, 2, "b", &payload, &[]));
+        assert_eq!(world.one(peer), Got::PubRec { id: 2, code: 0x97 });
+        // Removing needs no room.
+        world.send(peer, &publish_5(3, 1, "b", "", &[]));
+        assert_eq!(world.one(peer), Got::PubAck { id: 1, code: 0 });
+        // Others are delivered, and not retained.
+        world.receive(listener);
+        world.send(peer, &publish_5(1, 0, "b", &payload, &[]));
+        let older = world.client("d");
+        world.send(older, &publish(Version::V311, 3, 1, "b", &payload));
+        assert_eq!(world.one(older), Got::PubAck { id: 1, code: 0 });
+        assert_eq!(world.receive(listener).len(), 2);
+        let topics: Vec<_> =
+            world.broker.retained.all().iter().map(|message| message.topic.to_string()).collect();
+        assert_eq!(topics, ["a"]);
     }
 }

@@ -165,3 +165,58 @@ fn also_a_client_for_which_no_memory_is_left_gets_all() {
     let (payloads, portions) = take_all(&mut world, peer);
     assert_eq!((numbers(payloads), portions), ((0..30).collect::<Vec<_>>(), 30));
 }
+
+#[test]
+fn a_retained_message_comes_before_a_newer_one_of_its_topic() {
+    for qos in [0, 1] {
+        let mut world = World::with(|config| (config.allow_pub_sub, config.max_in_flight) = (true, 2));
+        retain(&mut world, 6);
+        let peer = world.client_5("c");
+        world.send(peer, &subscribe_5(1, &[("r/+", qos)], &[]));
+        let from = world.client("other");
+        // Before anything of it is taken, and twice.
+        for payload in ["100", "101"] {
+            world.send(from, &publish(Version::V311, 2 * qos, 1, "r/5", payload));
+        }
+        let (mut payloads, _) = take_all(&mut world, peer);
+        let position = |payloads: &[String], one: &str| payloads.iter().position(|payload| payload == one);
+        let places = ["5", "100", "101"].map(|one| position(&payloads, one).expect("it comes"));
+        assert!(places.is_sorted(), "{payloads:?}");
+        payloads.sort();
+        assert_eq!(payloads, ["0", "1", "100", "101", "2", "3", "4", "5"], "each comes once");
+        let session = &world.broker.sessions[world.broker.by_client_id["c"] as usize];
+        assert!(session.replays.is_empty());
+    }
+}
+
+#[test]
+fn while_they_come_a_newer_one_waits_for_the_retained_message_of_its_topic() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_in_flight) = (true, 2));
+    retain(&mut world, 6);
+    let peer = world.client_5("c");
+    world.send(peer, &subscribe_5(1, &[("r/+", 1)], &[]));
+    assert_eq!(world.payloads(peer), ["0", "1"]);
+    let from = world.client("other");
+    // One that has passed, one that is still to come, one that is not retained.
+    for (topic, payload) in [("r/0", "100"), ("r/5", "105"), ("r/x", "106")] {
+        world.send(from, &publish(Version::V311, 2, 1, topic, payload));
+    }
+    [1, 2].into_iter().for_each(|id| drop(world.send(peer, &[0x40, 2, 0, id])));
+    let (payloads, _) = take_all(&mut world, peer);
+    assert_eq!(payloads, ["100", "5", "105", "106", "2", "3", "4"]);
+}
+
+#[test]
+fn those_that_are_still_to_come_come_as_the_subscription_is_now() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_in_flight) = (true, 1));
+    retain(&mut world, 3);
+    let peer = world.client_5("c");
+    world.send(peer, &subscribe_5(1, &[("r/+", 1)], &[0x0B, 1]));
+    let first = Got::plain("r/0", "0").with(1, 1).retained().having(&[0x0B, 1]);
+    assert_eq!(world.receive(peer)[1], first);
+    // Retain handling 2: none are sent anew.
+    world.send(peer, &subscribe_5(2, &[("r/+", 0x20)], &[0x0B, 2]));
+    world.send(peer, &[0x40, 2, 0, 1]);
+    let rest = ["1", "2"].map(|one| Got::plain(&format!("r/{one}"), one).retained().having(&[0x0B, 2]));
+    assert_eq!(world.receive(peer)[1..], rest);
+}

@@ -39,26 +39,28 @@ fn a_kept_session_gets_what_came_meanwhile_in_order() {
 
 #[test]
 fn what_was_not_acknowledged_is_sent_again_in_order_with_its_id() {
-    let mut world = World::new();
-    let connect = Connect::new(Version::V311, "c").kept(0);
-    let peer = world.connect(&connect);
-    world.subscribe(peer, "a", 2);
-    let other = world.client("d");
-    for (id, flags) in [(1, 2), (2, 4), (3, 4), (4, 2)] {
-        world.send(other, &publish(Version::V311, flags, id, "a", &id.to_string()));
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let mut world = World::new();
+        let connect = Connect::new(version, "c").kept(1_000_000);
+        let peer = world.connect(&connect);
+        world.subscribe(peer, "a", 2);
+        let other = world.client("d");
+        for (id, flags) in [(1, 2), (2, 4), (3, 4), (4, 2)] {
+            world.send(other, &publish(Version::V311, flags, id, "a", &id.to_string()));
+        }
+        world.receive(peer);
+        // The second has been received, but not been released.
+        world.send(peer, &[0x50, 2, 0, 2]);
+        assert_eq!(world.one(peer), Got::PubRel { id: 2, code: 0 });
+        world.lose(peer);
+        let (peer, got) = world.try_connect(&connect);
+        let again = |payload: &str, qos, id| Got::plain("a", payload).with(qos, id).again();
+        let expected = [again("1", 1, 1), Got::PubRel { id: 2, code: 0 }, again("3", 2, 3), again("4", 1, 4)];
+        assert_eq!(got[1..], expected);
+        // Nothing is sent again at any other time.
+        world.wait(1_000_000);
+        assert_eq!(world.receive(peer), []);
     }
-    world.receive(peer);
-    // The second has been received, but not been released.
-    world.send(peer, &[0x50, 2, 0, 2]);
-    assert_eq!(world.one(peer), Got::PubRel { id: 2, code: 0 });
-    world.lose(peer);
-    let (peer, got) = world.try_connect(&connect);
-    let again = |payload: &str, qos, id| Got::plain("a", payload).with(qos, id).again();
-    let expected = [again("1", 1, 1), Got::PubRel { id: 2, code: 0 }, again("3", 2, 3), again("4", 1, 4)];
-    assert_eq!(got[1..], expected);
-    // Nothing is sent again at any other time.
-    world.wait(1_000_000);
-    assert_eq!(world.receive(peer), []);
 }
 
 #[test]
@@ -133,6 +135,15 @@ fn a_disconnect_can_change_the_expiry_but_not_revive_a_session() {
     let peer = world.client_5("c");
     world.send(peer, b"\xE0\x07\x00\x05\x11\0\0\0\x0A");
     assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+    // It is the client's wish that counts, within the server's limit.
+    for (limit, lives) in [(0, false), (5, true)] {
+        let mut world = World::with(|config| config.max_session_expiry = limit);
+        let peer = world.connect(&connect);
+        world.send(peer, b"\xE0\x07\x00\x05\x11\0\0\0\x0A");
+        assert_eq!((world.receive(peer), !world.broker.sessions.is_empty()), (vec![Got::Closed], lives));
+        world.wait(5_000);
+        assert!(world.broker.sessions.is_empty());
+    }
 }
 
 #[test]

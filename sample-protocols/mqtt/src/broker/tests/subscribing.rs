@@ -88,16 +88,45 @@ fn unsubscribing_compares_filters_byte_by_byte() {
 
 #[test]
 fn deliveries_that_have_begun_go_on_after_unsubscribing() {
-    let mut world = World::new();
-    let peer = world.client("c");
-    world.subscribe(peer, "a", 2);
-    let other = world.client("d");
-    world.send(other, &publish(Version::V311, 4, 1, "a", "x"));
-    world.receive(peer);
-    world.send(peer, &unsubscribe(Version::V311, 5, &["a"]));
-    world.receive(peer);
-    world.send(peer, &[0x50, 2, 0, 1]);
-    assert_eq!(world.one(peer), Got::PubRel { id: 1, code: 0 });
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let mut world = World::new();
+        let connect = Connect::new(version, "c").kept(100);
+        let peer = world.connect(&connect);
+        world.subscribe(peer, "a", 2);
+        let other = world.client("d");
+        for (id, flags) in [(1, 4), (2, 2), (3, 4)] {
+            world.send(other, &publish(Version::V311, flags, id, "a", &id.to_string()));
+        }
+        world.receive(peer);
+        world.send(peer, &unsubscribe(version, 5, &["a"]));
+        world.receive(peer);
+        world.send(peer, &[0x50, 2, 0, 1]);
+        assert_eq!(world.one(peer), Got::PubRel { id: 1, code: 0 });
+        // Also over a new connection.
+        world.lose(peer);
+        let (_, got) = world.try_connect(&connect);
+        let again = |payload: &str, qos, id| Got::plain("a", payload).with(qos, id).again();
+        assert_eq!(got[1..], [Got::PubRel { id: 1, code: 0 }, again("2", 1, 2), again("3", 2, 3)]);
+    }
+}
+
+#[test]
+fn subscribing_again_loses_nothing_that_waits() {
+    for version in [Version::V311, Version::V5] {
+        let mut world = World::with(|config| (config.allow_pub_sub, config.max_in_flight) = (true, 1));
+        let peer = world.connect(&Connect::new(version, "c"));
+        world.subscribe(peer, "a", 1);
+        let other = world.client("d");
+        for id in 1..=3 {
+            world.send(other, &publish(Version::V311, 2, id, "a", &id.to_string()));
+        }
+        assert_eq!(world.payloads(peer), ["1"]);
+        world.subscribe(peer, "a", 2);
+        for id in 1..=2 {
+            world.send(peer, &[0x40, 2, 0, id]);
+            assert_eq!(world.payloads(peer), [(id + 1).to_string()]);
+        }
+    }
 }
 
 #[test]

@@ -43,6 +43,15 @@ fn subscription_identifiers_come_with_all_that_match() {
     world.receive(peer);
     world.send(peer, &publish_5(0, 0, "a/c", "x", &[]));
     assert_eq!(world.one(peer), Got::plain("a/c", "x"));
+    // They come with retained messages too, and with notifications.
+    world.send(peer, &publish_5(1, 0, "r", "x", &[]));
+    world.send(peer, &subscribe_5(1, &[("r", 0)], &[0x0B, 9]));
+    assert_eq!(world.receive(peer)[1], Got::plain("r", "x").retained().having(&[0x0B, 9]));
+    world.broker.join(peer.key, "channel");
+    world.send(peer, &subscribe_5(1, &[("channel", 0)], &[0x0B, 5]));
+    world.receive(peer);
+    world.broadcast("channel", "x");
+    assert_eq!(world.one(peer), Got::plain("channel", "x").having(&[0x0B, 5]));
 }
 
 #[test]
@@ -54,6 +63,15 @@ fn what_a_client_publishes_does_not_come_back_with_no_local() {
     let other = world.client_5("d");
     world.send(other, &publish_5(0, 0, "a", "other's", &[]));
     assert_eq!(world.payloads(peer), ["other's"]);
+    // Nor what it has retained, nor when it comes back: it is the client's id that counts.
+    world.send(peer, &publish_5(1, 0, "a", "retained", &[]));
+    for _ in 0..2 {
+        let peer = world.client_5("c");
+        world.subscribe(peer, "a", 4);
+        assert_eq!(world.receive(peer), []);
+        world.send(other, &subscribe_5(1, &[("a", 4)], &[]));
+        assert_eq!(world.payloads(other), ["retained"]);
+    }
 }
 
 #[test]
@@ -92,6 +110,11 @@ fn retain_as_published_keeps_the_flag() {
     assert_eq!(world.one(peer), Got::plain("a", "x").retained());
     world.send(peer, &publish_5(0, 0, "a", "x", &[]));
     assert_eq!(world.one(peer), Got::plain("a", "x"));
+    // One of several is enough.
+    world.send(peer, &subscribe_5(1, &[("#", 0x20)], &[]));
+    world.receive(peer);
+    world.send(peer, &publish_5(1, 0, "a", "x", &[]));
+    assert_eq!(world.one(peer), Got::plain("a", "x").retained());
 }
 
 #[test]
@@ -261,6 +284,43 @@ fn a_message_expires_while_it_waits_and_tells_what_is_left() {
 }
 
 #[test]
+fn a_message_expires_while_it_waits_for_the_network_and_tells_what_is_left() {
+    for qos in [0, 1] {
+        let mut world = World::new();
+        let peer = world.client_5("c");
+        world.subscribe(peer, "a", qos);
+        let older = world.client("old");
+        world.subscribe(older, "a", qos);
+        let other = world.client_5("d");
+        let expiry = |seconds: u8| [0x02, 0, 0, 0, seconds];
+        // With and without a copy of the payload.
+        let long = "long".repeat(1000);
+        world.send(other, &publish_5(2, 1, "a", "short", &expiry(5)));
+        world.send(other, &publish_5(2, 2, "a", &long, &expiry(20)));
+        world.broker.postpone(peer.key);
+        world.broker.postpone(older.key);
+        world.wait(5_000);
+        let mut waited = |peer: Peer| {
+            let mut taken = world.broker.take(peer.key, world.now).expect("it is known");
+            assert!(taken.waited);
+            taken.frames.retain_mut(|frame| frame.refresh(world.now));
+            let bytes: Vec<u8> = taken.frames.iter().flat_map(Frame::to_vec).collect();
+            wire::parse(&bytes, peer.version)
+        };
+        let (got, got_older) = (waited(peer), waited(older));
+        if qos == 0 {
+            assert_eq!(got, [Got::plain("a", &long).having(&expiry(15))]);
+            assert_eq!(got_older, [Got::plain("a", &long)]);
+        } else {
+            // These have begun.
+            let begun = Got::plain("a", "short").with(1, 1).having(&expiry(0));
+            assert_eq!(got, [begun, Got::plain("a", &long).with(1, 2).having(&expiry(15))]);
+            assert_eq!(got_older.len(), 2);
+        }
+    }
+}
+
+#[test]
 fn a_delivery_that_has_begun_does_not_expire() {
     let mut world = World::new();
     let connect = Connect::new(Version::V5, "c").kept(1000);
@@ -316,4 +376,51 @@ fn a_message_of_qos_2_that_comes_again_sets_its_alias_or_is_refused_for_it() {
     world.receive(peer);
     world.send(peer, &publish_5(12, 1, "a", "1", b"\x23\xFF\xFF"));
     assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x94 }, Got::Closed]);
+}
+
+#[test]
+fn what_tells_an_alias_is_not_dropped() {
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_queue_size, config.max_in_flight) = (true, 5_000, 1);
+    });
+    let peer = world.connect(&Connect::new(Version::V5, "c").property(0x22, &[0, 2]));
+    world.send(peer, &subscribe_5(1, &[("0", 0), ("1", 1)], &[]));
+    world.receive(peer);
+    let other = world.client("d");
+    let payload = "x".repeat(1000);
+    (0..10).for_each(|_| drop(world.send(other, &publish(Version::V311, 0, 0, "0", &payload))));
+    for id in 1..=4 {
+        world.send(other, &publish(Version::V311, 2, id, "1", &payload));
+    }
+    world.send(other, &publish(Version::V311, 0, 0, "0", "last"));
+    // Those between are gone, the first is not.
+    let got = world.receive(peer);
+    assert_eq!(got[0], Got::plain("0", &payload).having(b"\x23\0\x01"));
+    assert!(matches!(&got[1], Got::Publish { topic, qos: 1, .. } if topic == "1"));
+}
+
+#[test]
+fn an_answer_that_does_not_fit_closes_with_its_reason() {
+    let mut world = World::new();
+    let peer = world.connect(&Connect::new(Version::V5, "c").property(0x27, &[0, 0, 0, 40]));
+    let filters: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    let filters: Vec<_> = filters.iter().map(|filter| (&filter[..], 0)).collect();
+    world.send(peer, &subscribe_5(1, &filters, &[]));
+    assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x95 }, Got::Closed]);
+}
+
+#[test]
+fn options_that_do_not_exist_are_protocol_errors() {
+    for options in [3, 0x30] {
+        let mut world = World::new();
+        let peer = world.client_5("c");
+        world.send(peer, &subscribe_5(1, &[("a", options)], &[]));
+        assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
+    }
+    let mut world = World::new();
+    for bytes in [&b"\x40\x03\0\x01\x55"[..], b"\x62\x03\0\x01\x10", b"\xE0\x01\x55", b"\xE0\x01\x8B"] {
+        let peer = world.client_5("c");
+        world.send(peer, bytes);
+        assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed], "{bytes:?}");
+    }
 }

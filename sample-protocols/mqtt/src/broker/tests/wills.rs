@@ -62,13 +62,18 @@ fn a_will_that_is_not_to_be_retained_is_not() {
 fn a_disconnect_discards_the_will_unless_it_asks_for_it() {
     let mut world = World::new();
     let listener = listener(&mut world);
-    for (bytes, expected) in
-        [(&b"\xE0\x00"[..], 0), (b"\xE0\x01\x00", 0), (b"\xE0\x01\x04", 1), (b"\xE0\x01\x80", 1)]
-    {
-        let peer = world.connect(&Connect::new(Version::V5, "c").will("w", "gone"));
+    for (version, bytes, expected) in [
+        (Version::V31, &b"\xE0\x00"[..], 0),
+        (Version::V311, b"\xE0\x00", 0),
+        (Version::V5, b"\xE0\x00", 0),
+        (Version::V5, b"\xE0\x01\x00", 0),
+        (Version::V5, b"\xE0\x01\x04", 1),
+        (Version::V5, b"\xE0\x01\x80", 1),
+    ] {
+        let peer = world.connect(&Connect::new(version, "c").will("w", "gone"));
         world.send(peer, bytes);
         world.lose(peer);
-        assert_eq!(world.receive(listener).len(), expected, "{bytes:?}");
+        assert_eq!(world.receive(listener).len(), expected, "{version:?} {bytes:?}");
     }
 }
 
@@ -207,4 +212,37 @@ fn wills_that_close_clients_which_have_wills_do_not_recurse() {
     for peer in &peers[1..] {
         assert_eq!(world.receive(*peer).last(), Some(&Got::Closed));
     }
+}
+
+#[test]
+fn wills_keep_to_what_their_client_may_publish() {
+    let channel = format!("{}-311", "0123456789abcdef".repeat(4));
+    let deep = vec!["a"; 65].join("/");
+    let mut world = World::new();
+    let listener = listener(&mut world);
+    let member = world.client("member");
+    world.broker.join(member.key, "channel");
+    let topics =
+        ["Kuzzle/request", "Kuzzle/response", "kuzzle:notification:server", "channel", &channel, &deep];
+    for topic in topics {
+        let code = if topic == deep { 0x90 } else { 0x87 };
+        let (_, got) = world.try_connect(&Connect::new(Version::V5, "c").will(topic, "x"));
+        assert!(
+            matches!(got[..], [Got::ConnAck { code: found, .. }, Got::Closed] if found == code),
+            "{topic}: {got:?}"
+        );
+        // Older clients are let in, and their wills are not.
+        for version in [Version::V31, Version::V311] {
+            let peer = world.connect(&Connect::new(version, "c").will(topic, "x"));
+            world.lose(peer);
+            assert_eq!(world.receive(listener), [], "{topic}");
+        }
+    }
+    // What becomes a channel meanwhile.
+    let peer = world.connect(&Connect::new(Version::V5, "c").will("later", "x"));
+    world.broker.join(member.key, "later");
+    world.lose(peer);
+    assert_eq!(world.receive(listener), []);
+    let (_, got) = World::with(|_| ()).try_connect(&Connect::new(Version::V5, "c").will("a", "x"));
+    assert!(matches!(got[..], [Got::ConnAck { code: 0x87, .. }, Got::Closed]), "{got:?}");
 }
