@@ -307,3 +307,40 @@ fn what_is_encoded_can_be_decoded() {
         }
     }
 }
+
+#[test]
+fn a_connect_is_read_in_the_order_of_the_standard() {
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let properties = |bytes: &mut Vec<u8>| bytes.extend(version.is_5().then_some(0));
+        let name: &[u8] = if version == Version::V31 { b"\0\x06MQIsdp" } else { b"\0\x04MQTT" };
+        let mut body = [name, &[version.level(), 0xEE, 0, 60]].concat();
+        properties(&mut body);
+        body.extend_from_slice(b"\0\x02id");
+        properties(&mut body);
+        body.extend_from_slice(b"\0\x02wt\0\x02wp\0\x02un\0\x02pw");
+        let bytes = [&[0x10, body.len() as u8][..], &body].concat();
+        let Ok(Some((Packet::Connect(connect), _))) = decode(&bytes, None, 1000) else {
+            panic!("{version:?}")
+        };
+        let will = connect.will.expect("there is one");
+        assert_eq!((connect.client_id, will.topic, will.payload), ("id", "wt", &b"wp"[..]));
+        assert_eq!((connect.user_name, connect.password), (Some("un"), Some(&b"pw"[..])));
+        assert_eq!(
+            (will.qos, will.retain, connect.keep_alive, connect.clean_start),
+            (Qos::AtLeastOnce, true, 60, true)
+        );
+    }
+}
+
+#[test]
+fn mqtt_3_1_does_not_look_at_what_has_no_meaning() {
+    // A user name and a password that are announced and missing; QoS and retain flag of no will.
+    for flags in [0xC2, 0x82, 0x0A, 0x3A, 0x03] {
+        let bytes = [&b"\x10\x0F\0\x06MQIsdp\x03"[..], &[flags, 0, 60], b"\0\x01c"].concat();
+        let Ok(Some((Packet::Connect(connect), _))) = decode(&bytes, None, 1000) else { panic!("{flags}") };
+        assert_eq!((connect.client_id, connect.will, connect.user_name), ("c", None, None));
+    }
+    // But what is there has to be whole.
+    let bytes = b"\x10\x11\0\x06MQIsdp\x03\x82\0\x3C\0\x01c\0\x05";
+    assert!(decode(bytes, None, 1000).is_err());
+}

@@ -246,3 +246,19 @@ fn wills_keep_to_what_their_client_may_publish() {
     let (_, got) = World::with(|_| ()).try_connect(&Connect::new(Version::V5, "c").will("a", "x"));
     assert!(matches!(got[..], [Got::ConnAck { code: 0x87, .. }, Got::Closed]), "{got:?}");
 }
+
+#[test]
+fn a_client_without_a_will_leaves_none() {
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let mut world = World::new();
+        let listener = listener(&mut world);
+        // Nor that of a connection before.
+        let with = Connect::new(version, "c").kept(0).will("w", "gone");
+        let peer = world.connect(&with);
+        world.send(peer, b"\xE0\x00");
+        let (peer, _) = world.try_connect(&Connect { will: None, ..with });
+        world.lose(peer);
+        world.wait(1_000_000);
+        assert_eq!(world.receive(listener), [], "{version:?}");
+    }
+}
