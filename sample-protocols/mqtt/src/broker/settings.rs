@@ -3,6 +3,7 @@
 
 /// What the broker is told.
 #[derive(Clone, Debug, serde::Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Settings {
     pub(crate) request_topic: String,

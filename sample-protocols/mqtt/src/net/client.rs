@@ -233,3 +233,95 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    /// A client and the other end of its connection, whose buffers are small.
+    fn pair() -> (Client, std::net::TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let other = std::net::TcpStream::connect(address).expect("it listens");
+        let (stream, _) = listener.accept().expect("it has been connected");
+        stream.set_nonblocking(true).expect("it is a socket");
+        let key = Key { index: 0, generation: 1 };
+        (Client::new(key, TcpStream::from_std(stream), &Memory::new(1 << 30)), other)
+    }
+
+    fn taken(frames: Vec<Frame>) -> Taken {
+        Taken { frames, close: false, waited: false, kept: Memory::new(1 << 30).keep(0) }
+    }
+
+    /// Frames of all sizes, small ones between large ones, and their bytes.
+    fn frames(count: usize) -> (Vec<Frame>, Vec<u8>) {
+        let sizes = [1, 5, 300, SHARED - 1, SHARED, 7, 60_000, 2, GATHERED + 1];
+        let mut all = Vec::new();
+        let frames = (0..count).map(|number| {
+            let bytes: Vec<u8> = (0..sizes[number % sizes.len()]).map(|at| (at * 7 + number) as u8).collect();
+            all.extend_from_slice(&bytes);
+            match *bytes {
+                [a, b] => Frame::Small([a, b, 0, 0, 0], 2),
+                _ => Frame::Other(bytes.into()),
+            }
+        });
+        (frames.collect(), all)
+    }
+
+    #[test]
+    fn however_little_the_network_takes_all_bytes_come_in_order() {
+        let (mut client, mut other) = pair();
+        let (frames, expected) = frames(300);
+        let mut scratch = Vec::new();
+        let mut parts = frames.chunks(100).map(<[Frame]>::to_vec);
+        let mut got = Vec::new();
+        let mut blocked = 0;
+        while got.len() < expected.len() {
+            if !client.blocked
+                && let Some(part) = parts.next()
+            {
+                client.queue(taken(part), || 0);
+            }
+            client.write(&mut scratch).expect("the other end is there");
+            blocked += usize::from(client.blocked);
+            let mut some = vec![0; 40_001];
+            let len = other.read(&mut some).expect("there is something");
+            got.extend_from_slice(&some[..len]);
+        }
+        assert!(got == expected && blocked > 0, "{blocked}");
+        assert!(client.output.is_empty() && client.output.capacity() == 0 && client.offset == 0);
+    }
+
+    #[test]
+    fn what_is_begun_is_written_to_its_end_and_the_rest_can_be_forgotten() {
+        let (mut client, mut other) = pair();
+        let large: Vec<u8> = (0..20_000_000_usize).map(|at| at as u8).collect();
+        let last = Frame::Small([9; 5], 5);
+        client.queue(taken(vec![Frame::Other(large.clone().into()), last.clone(), last.clone()]), || 0);
+        let mut scratch = Vec::new();
+        client.write(&mut scratch).expect("the other end is there");
+        assert!(client.blocked && client.offset > 0);
+        assert!(client.drop_unwritten() && !client.drop_unwritten());
+        client.queue(taken(vec![last]), || 0);
+        let mut got = Vec::new();
+        while got.len() < large.len() + 5 {
+            let mut some = vec![0; 1_000_000];
+            let len = other.read(&mut some).expect("there is something");
+            got.extend_from_slice(&some[..len]);
+            client.write(&mut scratch).expect("the other end is there");
+        }
+        assert!(got[..large.len()] == large && got[large.len()..] == [9; 5]);
+    }
+
+    #[test]
+    fn one_write_takes_many_frames() {
+        let (mut client, _other) = pair();
+        let frames = vec![Frame::Small([0; 5], 5); 10_000];
+        client.queue(taken(frames), || 0);
+        let mut scratch = Vec::new();
+        let segments = client.gather(&mut scratch);
+        assert_eq!((segments.len(), scratch.len()), (1, 50_000));
+    }
+}
