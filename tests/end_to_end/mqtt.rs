@@ -42,19 +42,30 @@ fn requests_are_answered_to_the_client_that_asks() {
 #[test]
 fn requests_that_are_no_json_are_answered_with_an_error_of_mqtt() {
     let (_installation, _host, address) = start(&json!({}));
-    let mut client = MqttClient::connect(address, "c");
-    for (text, id) in [("nonsense", None), ("{\"a\": ", None), ("", None), (r#"{"requestId": 5}"#, None)] {
-        client.send_text(text);
-        let answer = client.receive();
+    let client = MqttClient::connect(address, "c");
+    let is_refused = |answer: &Value| {
         assert_eq!(answer["error"]["id"], "network.mqtt.unexpected_error", "{answer}");
         assert_eq!((&answer["error"]["code"], &answer["status"]), (&json!(50_462_721), &json!(400)));
-        assert!(answer["requestId"].as_str().is_some_and(|found| id.is_none_or(|id: &str| id == found)));
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.starts_with("Caught an unexpected MQTT error: "), "{message}");
+    };
+    for mut client in [client, MqttClient::connect_5(address, "d")] {
+        for text in ["nonsense", "{\"a\": ", "", r#"{"requestId": 5}"#, "[1]", "\"text\""] {
+            client.send_text(text);
+            let answer = client.receive();
+            is_refused(&answer);
+            assert!(answer["requestId"].is_string(), "one is made: {answer}");
+        }
+        client.send(&json!({ "requestId": "known", "body": 5, "controller": "server", "action": "now" }));
+        let answer = client.receive();
+        is_refused(&answer);
+        assert_eq!(answer["requestId"], "known");
+        client.is_served();
     }
-    client.send(&json!({ "requestId": "known", "body": 5, "controller": "server", "action": "now" }));
-    let answer = client.receive();
-    assert_eq!((&answer["requestId"], &answer["status"]), (&json!("known"), &json!(400)), "{answer}");
+    // No text at all.
+    let mut client = MqttClient::connect(address, "e");
+    client.send_bytes(b"\x30\x13\0\x0EKuzzle/request{\xFF}");
+    is_refused(&client.receive());
     client.is_served();
 }
 
@@ -270,6 +281,71 @@ fn metrics_show_how_much_the_broker_has_to_do() {
     // The two messages and requests; answers.
     let [received, sent] = ["received", "sent"].map(|name| reported[name].as_i64().unwrap());
     assert!(received > 2 && (received - 2 - sent).abs() <= 1, "{reported}");
+}
+
+#[test]
+fn a_client_joins_no_more_channels_than_it_can_subscribe_to() {
+    let (_installation, _host, address) = start(&json!({ "maxSubscriptions": 2 }));
+    let mut client = MqttClient::connect_5(address, "c");
+    for (index, code) in [("a", 0), ("b", 0), ("c", 0x97)] {
+        let subscribe = json!({
+            "controller": "realtime", "action": "subscribe", "index": index, "collection": "c", "body": {}
+        });
+        let answer = client.request(&subscribe);
+        let error = if code == 0 { Value::Null } else { json!("protocol.runtime.join_refused") };
+        assert_eq!(answer["error"]["id"], error, "{answer}");
+        assert_eq!(client.listen(index, 0), code);
+    }
+}
+
+#[test]
+fn what_is_written_to_one_client_at_once_is_one_write() {
+    const MESSAGES: usize = 2000;
+    let (_installation, host, address) = start(&json!({ "allowPubSub": true }));
+    let writes = || -> usize {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", host.pid())).unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("syscw: ")).unwrap();
+        line.parse().unwrap()
+    };
+    let mut listeners: Vec<MqttClient> =
+        (0..4).map(|number| MqttClient::connect(address, &format!("l{number}"))).collect();
+    for listener in &mut listeners {
+        assert_eq!(listener.listen("t", 0), 0);
+    }
+    let mut publisher = MqttClient::connect(address, "publisher");
+    let before = writes();
+    publisher.send_bytes(&b"\x30\x0C\0\x01tabcdefghi".repeat(MESSAGES));
+    for listener in &mut listeners {
+        (0..MESSAGES).for_each(|_| assert_eq!(listener.message().0, "t"));
+    }
+    let took = writes() - before;
+    assert!(took < MESSAGES / 4, "{took} writes for {MESSAGES} messages to each of four clients");
+}
+
+#[test]
+fn who_comes_while_the_host_ends_is_told() {
+    let (_installation, host, address) = start(&json!({}));
+    // They have their sockets, and send CONNECT when they see that the host ends.
+    let mut client = MqttClient::connect_5(address, "c");
+    let late: Vec<MqttClient> = [5, 4].map(|version| MqttClient::open(address, version)).into();
+    let waits = std::thread::spawn(move || {
+        assert_eq!(client.packet(), Some(MqttPacket::Disconnect(0x8B)));
+        let mut answers = Vec::new();
+        for (mut late, connect) in late
+            .into_iter()
+            .zip([&b"\x10\x0E\0\x04MQTT\x05\x02\0\0\0\0\x01a"[..], b"\x10\x0D\0\x04MQTT\x04\x02\0\0\0\x01a"])
+        {
+            // The host may have gone already.
+            late.try_send_bytes(connect);
+            answers.push(late.until_closed());
+        }
+        answers
+    });
+    host.terminate().is_clean();
+    let answers = waits.join().unwrap();
+    for (answer, code) in answers.into_iter().zip([0x88, 3]) {
+        assert!(answer.is_empty() || answer == [MqttPacket::ConnAck(false, code)], "{answer:?}");
+    }
 }
 
 #[test]

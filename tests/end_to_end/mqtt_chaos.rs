@@ -78,16 +78,18 @@ fn publisher(address: SocketAddr, version: u8, qos: u8, seed: u64) -> usize {
     lives
 }
 
-/// Receives until every message of the topics has come, and is killed again and again. Answers what
-/// has come, by topic and in order.
-fn subscriber(address: SocketAddr, version: u8, qos: u8, seed: u64) -> BTreeMap<String, Vec<usize>> {
+/// Receives until every message of the topics has come, and is killed again and again. Answers how
+/// often that was, and what has come, by topic and in order.
+fn subscriber(address: SocketAddr, version: u8, qos: u8, seed: u64) -> (usize, BTreeMap<String, Vec<usize>>) {
     let id = format!("subscriber-{qos}-{version}");
     let mut random = Random(seed);
     let mut got: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     let mut seen = HashSet::new();
     // Ids of QoS 2 that are received and not yet released.
     let mut unreleased = BTreeSet::new();
+    let mut lives = 0;
     loop {
+        lives += 1;
         let all_seen = seen.len() == 4 * MESSAGES;
         let (mut client, present) = MqttClient::connect_with(address, version, &id, false);
         assert!(present);
@@ -119,7 +121,7 @@ fn subscriber(address: SocketAddr, version: u8, qos: u8, seed: u64) -> BTreeMap<
                         break;
                     }
                 }
-                Some(MqttPacket::Pong) => return got,
+                Some(MqttPacket::Pong) => return (lives, got),
                 None => break,
                 other => panic!("a subscriber does not get {other:?}"),
             }
@@ -156,7 +158,8 @@ fn killed_clients_get_qos_1_at_least_once_and_qos_2_exactly_once() {
     }
     let everything: Vec<usize> = (0..MESSAGES).collect();
     for (granted, subscriber) in subscribers {
-        let got = subscriber.join().unwrap();
+        let (lives, got) = subscriber.join().unwrap();
+        assert!(lives > 20, "it was killed {lives} times");
         assert_eq!(got.len(), 4);
         for (topic, messages) in got {
             if granted == 2 && topic.starts_with("chaos/2/") {

@@ -7,8 +7,12 @@ use kuzzle_tests::{Host, Installation, has_mosquitto, node_with_mqtt, python_wit
 use serde_json::{Value, json};
 
 fn start() -> (Installation, Host, SocketAddr) {
+    start_with(&json!({ "allowPubSub": true }))
+}
+
+fn start_with(options: &Value) -> (Installation, Host, SocketAddr) {
     let installation = Installation::new();
-    installation.mqtt().options("mqtt", &json!({ "allowPubSub": true }));
+    installation.mqtt().options("mqtt", options);
     let mut host = Host::start(&installation);
     let address = host.address("mqtt");
     (installation, host, address)
@@ -90,7 +94,8 @@ fn mosquitto_asks_and_is_answered() {
     if !has_mosquitto("mosquitto_asks_and_is_answered") {
         return;
     }
-    let (_installation, _host, address) = start();
+    // With the options as they are.
+    let (_installation, _host, address) = start_with(&json!({}));
     for (version, topic) in [("mqttv5", "an/answer/for/me"), ("mqttv311", "Kuzzle/response")] {
         let request = r#"{"controller":"server","action":"now","requestId":"rr"}"#;
         let arguments = ["-t", "Kuzzle/request", "-e", topic, "-m", request, "-W", "20"];

@@ -273,6 +273,129 @@ fn clients_that_do_not_read_lose_messages_then_their_connection_and_nobody_waits
 }
 
 #[test]
+fn a_client_that_has_been_too_slow_hears_why_it_is_closed() {
+    let server = Server::start(&json!({ "maxQueueSize": 200_000, "maxInFlight": 1 }));
+    let mut slow = MqttClient::connect_5(server.address, "slow");
+    assert_eq!(slow.listen("flood", 1), 1);
+    let mut publisher = MqttClient::connect_5(server.address, "publisher");
+    let payload = "x".repeat(10_000);
+    // It takes all that comes, and acknowledges nothing.
+    (0..40).for_each(|_| publisher.publish_and_wait("flood", &payload));
+    let got = slow.until_closed();
+    assert_eq!(got.len(), 2, "one is on its way");
+    assert_eq!(got[1], MqttPacket::Disconnect(0x97));
+    server.ends_well();
+}
+
+#[test]
+fn a_client_that_is_slow_is_read_and_is_no_silent_one() {
+    let server = Server::start(&json!({ "maxQueueSize": 1_000_000 }));
+    let mut slow = MqttClient::connect_alive(server.address, "slow", 1);
+    assert_eq!(slow.listen("flood", 0), 0);
+    let (told, tell) = std::sync::mpsc::channel();
+    let address = server.address;
+    let flood = std::thread::spawn(move || {
+        let mut publisher = MqttClient::connect_5(address, "publisher");
+        let payload = "x".repeat(20_000);
+        while tell.try_recv().is_err() {
+            publisher.publish_and_wait("flood", &payload);
+        }
+    });
+    // Four times as long as it may be silent; it reads less than comes.
+    let mut stream = slow.stream();
+    let until = Instant::now() + Duration::from_secs(6);
+    let mut next_ping = Instant::now();
+    while Instant::now() < until {
+        if Instant::now() >= next_ping {
+            slow.send_bytes(b"\xC0\x00");
+            next_ping += Duration::from_millis(400);
+        }
+        match slow.packet() {
+            Some(MqttPacket::Publish { .. } | MqttPacket::Pong) => {}
+            other => panic!("{other:?}"),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    told.send(()).unwrap();
+    flood.join().unwrap();
+    // What it asks for is done, behind what waits.
+    std::io::Write::write_all(&mut stream, b"\xA2\x0A\0\x09\0\0\x05flood").unwrap();
+    while !matches!(slow.packet(), Some(MqttPacket::Codes(codes)) if codes == [0]) {}
+    server.ends_well();
+}
+
+#[test]
+fn costly_packets_of_one_client_do_not_keep_others_waiting() {
+    let server = Server::start(&json!({}));
+    // Each matches in each of its levels.
+    let filters: Vec<String> = (0..300_u32)
+        .map(|number| {
+            let level = |bit: u32| if number >> (bit % 9) & 1 == 1 { "+/" } else { "a/" };
+            (0..40).map(level).collect::<String>() + "x"
+        })
+        .collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let mut others = Vec::new();
+    for number in 0..3 {
+        let mut client = MqttClient::connect_5(server.address, &format!("listener-{number}"));
+        assert_eq!(client.listen_all(&filters, 0), vec![0; 300]);
+        others.push(client);
+    }
+    // On both sides of the host's workers.
+    let mut alive: Vec<MqttClient> = (0..4)
+        .map(|number| MqttClient::connect_alive(server.address, &format!("alive-{number}"), 1))
+        .collect();
+    let mut attacker = MqttClient::connect_5(server.address, "attacker");
+    let topic = "a/".repeat(40) + "y";
+    let body = [&(topic.len() as u16).to_be_bytes()[..], topic.as_bytes(), &[0]].concat();
+    let publish = [&[0x30, body.len() as u8][..], &body].concat();
+    // In one piece, so that it is read at once.
+    attacker.send_bytes(&[&publish.repeat(700)[..], b"\xC0\x00"].concat());
+    let mut stream = attacker.stream();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let done = std::thread::spawn(move || {
+        let until = Instant::now() + kuzzle_tests::DEADLINE;
+        let mut some = [0; 2];
+        while std::io::Read::read(&mut stream, &mut some).is_err() {
+            assert!(Instant::now() < until, "the attacker is served in the end");
+        }
+    });
+    // They speak in time, and so do not lose their connections.
+    let mut rounds = 0;
+    while !done.is_finished() || rounds < 3 {
+        for client in &mut alive {
+            client.has_nothing();
+        }
+        rounds += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    done.join().unwrap();
+    server.ends_well();
+}
+
+#[test]
+fn clients_that_are_idle_again_keep_nothing_of_what_came_in_parts() {
+    const CLIENTS: usize = 400;
+    let server = Server::start(&json!({}));
+    let mut clients: Vec<MqttClient> =
+        (0..CLIENTS).map(|number| MqttClient::connect(server.address, &format!("c{number}"))).collect();
+    let body = [&b"\0\x01t"[..], &[b'x'; 30_000]].concat();
+    let packet = [&[0x30, 0xB3, 0xEA, 0x01][..], &body].concat();
+    let mut round = || {
+        for client in &mut clients {
+            client.send_bytes(&packet[..20_000]);
+            client.has_nothing_after(&packet[20_000..]);
+        }
+    };
+    round();
+    let before = server.memory();
+    (0..3).for_each(|_| round());
+    let after = server.memory();
+    assert!(after < before + CLIENTS as u64 * 4, "{before} KiB before, {after} KiB after");
+    server.ends_well();
+}
+
+#[test]
 fn requests_pipelined_by_a_client_that_does_not_read_are_no_longer_read() {
     let server = Server::start(&json!({ "maxQueueSize": 100_000 }));
     let before = server.memory();

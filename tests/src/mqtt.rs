@@ -69,6 +69,16 @@ impl MqttClient {
         }
     }
 
+    /// Connects with MQTT 5.0, a clean start and this keep-alive in seconds.
+    pub fn connect_alive(address: SocketAddr, id: &str, seconds: u8) -> Self {
+        let mut client = Self::open(address, 5);
+        let mut bytes = connect(5, id, true);
+        bytes[11] = seconds;
+        client.send_bytes(&bytes);
+        assert_eq!(client.packet(), Some(Packet::ConnAck(false, 0)));
+        client
+    }
+
     /// Sends bytes as they are.
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).expect("the host reads");
@@ -86,11 +96,17 @@ impl MqttClient {
 
     /// Subscribes and answers the code.
     pub fn listen(&mut self, filter: &str, qos: u8) -> u8 {
+        self.listen_all(&[filter], qos)[0]
+    }
+
+    /// Subscribes to all of them in one packet and answers the codes.
+    pub fn listen_all(&mut self, filters: &[&str], qos: u8) -> Vec<u8> {
         let properties: &[u8] = if self.version == 5 { &[0] } else { &[] };
-        let body = [&[0, 1], properties, &text(filter), &[qos]].concat();
+        let mut body = [&[0, 1], properties].concat();
+        filters.iter().for_each(|filter| body.extend([&text(filter)[..], &[qos]].concat()));
         self.send_bytes(&packet(0x82, &body));
         match self.packet() {
-            Some(Packet::Codes(codes)) => codes[0],
+            Some(Packet::Codes(codes)) => codes,
             other => panic!("no SUBACK: {other:?}"),
         }
     }
@@ -137,7 +153,12 @@ impl MqttClient {
 
     /// Makes sure that nothing waits here but the answer to a ping.
     pub fn has_nothing(&mut self) {
-        self.send_bytes(b"\xC0\x00");
+        self.has_nothing_after(&[]);
+    }
+
+    /// The same after some bytes that are not answered.
+    pub fn has_nothing_after(&mut self, bytes: &[u8]) {
+        self.send_bytes(&[bytes, b"\xC0\x00"].concat());
         assert_eq!(self.packet(), Some(Packet::Pong));
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
 thread_local! {
     /// Which worker this thread is.
     static WORKER: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// Workers that have to look for work, a bit each, if this thread is one.
+    static WANTED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Says that this thread is a worker, which looks for work by itself before it sleeps.
@@ -72,7 +74,8 @@ impl Shared {
     }
 
     /// Does something with the broker, then wakes the workers that have to do with it, and tells the
-    /// host who has gone.
+    /// host who has gone. A worker wakes the others by [`Shared::wake_others`], so that they find the work
+    /// of a whole turn.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut State, u64) -> T) -> T {
         let now = self.now();
         let mut state = self.state.lock();
@@ -92,13 +95,26 @@ impl Shared {
             wanted |= 1;
         }
         drop(state);
-        while wanted != 0 {
-            self.alarms[wanted.trailing_zeros() as usize].ring();
-            wanted &= wanted - 1;
+        if this == usize::MAX {
+            self.wake(wanted);
+        } else {
+            WANTED.set(WANTED.get() | wanted);
         }
         // The host may tell others of our clients before this returns.
         drop(removed);
         result
+    }
+
+    /// For a worker, at the end of each turn.
+    pub(crate) fn wake_others(&self) {
+        self.wake(WANTED.take());
+    }
+
+    fn wake(&self, mut wanted: u64) {
+        while wanted != 0 {
+            self.alarms[wanted.trailing_zeros() as usize].ring();
+            wanted &= wanted - 1;
+        }
     }
 
     /// For the first worker, before it sleeps: when it has to wake, in milliseconds.

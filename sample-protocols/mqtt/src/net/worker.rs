@@ -137,6 +137,7 @@ impl Worker {
             self.go_on();
             self.look_at_the_time();
             self.flush(&mut dirty);
+            self.shared.wake_others();
         }
     }
 
@@ -148,6 +149,7 @@ impl Worker {
         let others: Vec<u32> =
             self.clients.iter().filter(|(_, client)| !client.lingers).map(|(index, _)| *index).collect();
         others.into_iter().for_each(|index| self.forget(index));
+        self.shared.wake_others();
     }
 
     /// How long there is nothing to do by itself.
@@ -282,6 +284,7 @@ impl Worker {
         }
         let Some(client) = self.clients.get_mut(&index) else { return };
         if client.waits {
+            self.shared.wake_others();
             return self.call_again(index);
         }
         if client.paused && !client.closing {
@@ -307,6 +310,7 @@ impl Worker {
             }
         }
         self.buffer = buffer;
+        self.shared.wake_others();
     }
 
     /// Works on what has come. A fault in that costs this client its connection, and nobody else.
