@@ -176,6 +176,12 @@ impl MqttClient {
         assert!(matches!(self.packet(), Some(Packet::Acknowledgement(4, 1, _))));
     }
 
+    /// Has the system keep little of what comes.
+    pub fn keep_little(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_recv_buffer_size(16 * 1024).expect("it is a TCP socket");
+    }
+
     /// A clone of the socket, for tests that read and write from two threads.
     pub fn stream(&self) -> TcpStream {
         self.stream.try_clone().expect("there are descriptors left")
