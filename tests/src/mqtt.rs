@@ -176,10 +176,10 @@ impl MqttClient {
         assert!(matches!(self.packet(), Some(Packet::Acknowledgement(4, 1, _))));
     }
 
-    /// Has the system keep little of what comes.
-    pub fn keep_little(&self) {
+    /// Has the system keep about so many bytes of what comes.
+    pub fn set_buffer(&self, bytes: usize) {
         let socket = socket2::SockRef::from(&self.stream);
-        socket.set_recv_buffer_size(16 * 1024).expect("it is a TCP socket");
+        socket.set_recv_buffer_size(bytes).expect("it is a TCP socket");
     }
 
     /// A clone of the socket, for tests that read and write from two threads.
