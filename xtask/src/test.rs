@@ -14,7 +14,7 @@ const TOOLS: [(&str, &[&str], &str); 10] = [
     ("make", &["--version"], "make, for the tests of `line` and of what `new` makes"),
     ("tar", &["--version"], "tar, for what `pack` makes"),
     ("x86_64-w64-mingw32-gcc", &["--version"], "a C compiler for Windows, for what is told of .dll files"),
-    ("python3", &["--version"], "Python, for the tests of `line`"),
+    ("python3", &["-c", "import ensurepip, venv"], "Python with venv, for the tests of `line` and `mqtt`"),
     ("mosquitto_pub", &[], "mosquitto's clients, for the tests of `mqtt`"),
     ("node", &["--version"], "Node.js, for Kuzzle's SDK and the tests of `mqtt`"),
     ("npm", &["--version"], "npm, for Kuzzle's SDK and the tests of `mqtt`"),
