@@ -344,3 +344,26 @@ fn mqtt_3_1_does_not_look_at_what_has_no_meaning() {
     let bytes = b"\x10\x11\0\x06MQIsdp\x03\x82\0\x3C\0\x01c\0\x05";
     assert!(decode(bytes, None, 1000).is_err());
 }
+
+#[test]
+fn properties_of_a_will_are_checked_as_those_of_a_message() {
+    for (properties, payload, reason) in [
+        (&b"\x01\x01"[..], &b"\xFF"[..], Some(Reason::PAYLOAD_FORMAT_INVALID)),
+        (b"\x01\x01", b"text", None),
+        (b"\x01\x00", b"\xFF", None),
+        (b"\x08\0\x03a/+", b"", Some(Reason::TOPIC_NAME_INVALID)),
+        (b"\x08\0\0", b"", Some(Reason::PROTOCOL_ERROR)),
+        (b"\x08\0\x01a", b"", None),
+        (b"\x23\0\x01", b"", Some(Reason::MALFORMED)),
+    ] {
+        let mut body = b"\0\x04MQTT\x05\x06\0\x3C\0\0\x01c".to_vec();
+        body.push(properties.len() as u8);
+        body.extend_from_slice(properties);
+        body.extend_from_slice(b"\0\x01w");
+        body.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+        body.extend_from_slice(payload);
+        let bytes = [&[0x10, body.len() as u8][..], &body].concat();
+        let found = decode(&bytes, None, 1000).err().map(|error| error.reason);
+        assert_eq!(found, reason, "{properties:?} {payload:?}");
+    }
+}

@@ -284,7 +284,6 @@ impl Worker {
         }
         let Some(client) = self.clients.get_mut(&index) else { return };
         if client.waits {
-            self.shared.wake_others();
             return self.call_again(index);
         }
         if client.paused && !client.closing {
@@ -310,7 +309,6 @@ impl Worker {
             }
         }
         self.buffer = buffer;
-        self.shared.wake_others();
     }
 
     /// Works on what has come. A fault in that costs this client its connection, and nobody else.
@@ -319,6 +317,7 @@ impl Worker {
             tracing::error!("a fault in the broker: its client is closed. Please report this");
             self.forget(index);
         }
+        self.shared.wake_others();
     }
 
     /// Works on packets until their client's turn is over; on one in any case.
@@ -340,8 +339,8 @@ impl Worker {
                 Ok(Some((packet, len))) => {
                     used += len;
                     client.paused = handle(&self.shared, client, &packet);
-                    if used < all.len() && Instant::now() >= until {
-                        client.waits = true;
+                    client.waits = !client.paused && used < all.len() && Instant::now() >= until;
+                    if client.waits {
                         break;
                     }
                 }

@@ -294,3 +294,37 @@ fn answers_are_never_dropped() {
     assert_eq!(got.len(), 3, "the others have made room");
     assert!(got.iter().all(|got| got.starts_with('y')));
 }
+
+#[test]
+fn what_may_be_lost_does_not_keep_a_client_from_hearing_why_it_is_closed() {
+    let mut world = World::new();
+    let peer = world.client_5("c");
+    world.send(peer, &subscribe_5(1, &[("0", 0), ("1", 1)], &[]));
+    world.receive(peer);
+    let other = world.client("d");
+    for (flags, topic) in [(0, "0"), (2, "1"), (0, "0")] {
+        world.send(other, &publish(Version::V311, flags, 1, topic, "x"));
+    }
+    world.send(peer, b"\x00\x00");
+    let last = [Got::plain("1", "x").with(1, 1), Got::Disconnect { code: 0x81 }, Got::Closed];
+    assert_eq!(world.receive(peer), last);
+}
+
+#[test]
+fn a_connection_that_has_gone_is_not_taken_for_the_one_in_its_place() {
+    let mut world = World::new();
+    let old = world.client("old");
+    world.lose(old);
+    world.wait(250);
+    let new = world.client("new");
+    assert_eq!((old.key.index, world.broker.connections.len()), (new.key.index, 1));
+    world.send(old, b"\xC0\x00");
+    world.broker.notify(old.key, "a", &Bytes::from_static(b"x"), world.now);
+    assert_eq!(world.broker.join(old.key, "channel"), Joined::Gone);
+    world.broker.disconnect(old.key, Reason::ADMINISTRATIVE_ACTION, "", world.now);
+    world.broker.judge(old.key, false, world.now);
+    world.lose(old);
+    assert_eq!(world.receive(new), []);
+    world.send(new, b"\xC0\x00");
+    assert_eq!(world.one(new), Got::PingResp);
+}

@@ -346,6 +346,16 @@ fn retained_messages_expire() {
     world.wait(3_000);
     world.send(peer, &subscribe_5(1, &[("a", 0)], &[]));
     assert_eq!(world.receive(peer), [Got::SubAck { id: 1, codes: vec![0] }]);
+    // To the millisecond, although they are forgotten by the second.
+    world.wait(2_300);
+    world.send(peer, &publish_5(1, 0, "a", "x", &[0x02, 0, 0, 0, 1]));
+    world.receive(peer);
+    world.wait(999);
+    world.send(peer, &subscribe_5(1, &[("a", 0)], &[]));
+    assert_eq!(world.receive(peer).len(), 2);
+    world.now += 1;
+    world.send(peer, &subscribe_5(1, &[("a", 0)], &[]));
+    assert_eq!(world.receive(peer).len(), 1);
 }
 
 #[test]
