@@ -42,6 +42,10 @@ struct Node {
     /// How the parent knows it; empty for the root.
     level: Box<str>,
     children: HashMap<Box<str>, u32>,
+    /// The child `+`.
+    one: Option<u32>,
+    /// The child `#`.
+    all: Option<u32>,
     subscribers: Members,
     /// By their names.
     shares: HashMap<Box<str>, Share>,
@@ -131,7 +135,7 @@ impl Trie {
         while let Some((index, rest)) = open.pop() {
             let node = &self.nodes[index];
             let wildcards = wildcards || index != ROOT;
-            let all = if wildcards { node.child("#") } else { None };
+            let all = if wildcards { node.all } else { None };
             match rest {
                 None => found(&mut self.nodes[index]),
                 Some(rest) => {
@@ -140,13 +144,13 @@ impl Trie {
                         None => (rest, None),
                     };
                     if wildcards {
-                        open.extend(node.child("+").map(|child| (child, rest)));
+                        open.extend(node.one.map(|child| (child as usize, rest)));
                     }
                     open.extend(node.child(level).map(|child| (child, rest)));
                 }
             }
             if let Some(all) = all {
-                found(&mut self.nodes[all]);
+                found(&mut self.nodes[all as usize]);
             }
         }
     }
@@ -177,7 +181,7 @@ impl Trie {
                     let node = Node { parent: index as u32, level: level.into(), ..Node::default() };
                     self.kept.add(node_cost(level));
                     let child = self.nodes.insert(Box::new(node));
-                    self.nodes[index].children.insert(level.into(), child as u32);
+                    self.nodes[index].set_child(level, Some(child as u32));
                     child
                 }
             };
@@ -189,13 +193,13 @@ impl Trie {
     fn prune(&mut self, mut index: usize) {
         while index != ROOT {
             let node = &mut self.nodes[index];
-            if !node.children.is_empty() || !node.subscribers.is_empty() || !node.shares.is_empty() {
+            if node.has_children() || !node.subscribers.is_empty() || !node.shares.is_empty() {
                 return;
             }
             let node = self.nodes.remove(index);
             self.kept.sub(node_cost(&node.level));
             index = node.parent as usize;
-            self.nodes[index].children.remove(&node.level);
+            self.nodes[index].set_child(&node.level, None);
         }
         if self.nodes[ROOT].children.is_empty() {
             self.nodes[ROOT].children = HashMap::default();
@@ -210,7 +214,25 @@ impl Trie {
 
 impl Node {
     fn child(&self, level: &str) -> Option<usize> {
-        self.children.get(level).map(|child| *child as usize)
+        let child = match level {
+            "+" => self.one,
+            "#" => self.all,
+            _ => self.children.get(level).copied(),
+        };
+        child.map(|child| child as usize)
+    }
+
+    fn set_child(&mut self, level: &str, child: Option<u32>) {
+        match (level, child) {
+            ("+", _) => self.one = child,
+            ("#", _) => self.all = child,
+            (_, Some(child)) => drop(self.children.insert(level.into(), child)),
+            (_, None) => drop(self.children.remove(level)),
+        }
+    }
+
+    fn has_children(&self) -> bool {
+        self.one.is_some() || self.all.is_some() || !self.children.is_empty()
     }
 }
 
