@@ -17,8 +17,9 @@ use crate::broker::{Admission, Broker, Key, ReplyTo};
 use crate::codec::{Packet, Reason};
 use crate::net::Alarm;
 
-/// What is behind the lock. It is held for a few packets at most, and while a client is declared
-/// (which never calls back), never while the host is called otherwise.
+/// What is behind the lock. It is held for one packet of a client, for a thousand deliveries of what time
+/// brings or what is left over, or while what is to be written to some clients is taken; and while a client
+/// is declared (which never calls back), never while the host is called otherwise.
 pub(crate) struct State {
     pub(crate) broker: Broker,
     clients: FxHashMap<Key, Connection>,

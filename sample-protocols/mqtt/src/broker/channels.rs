@@ -90,7 +90,7 @@ impl Broker {
         let message = Arc::new(message.kept_in(&self.memory));
         let mut encodings = Encodings::default();
         for listener in listeners {
-            self.deliver(listener.session, notification(&message, listener.id), &mut encodings, now);
+            self.hand_over(listener.session, notification(&message, listener.id), &mut encodings, now);
         }
         self.settle(now);
     }
@@ -122,7 +122,7 @@ impl Broker {
                 .unwrap_or_default();
             let mut encodings = Encodings::default();
             for other in others {
-                self.deliver(other.session, notification(&message, other.id), &mut encodings, now);
+                self.hand_over(other.session, notification(&message, other.id), &mut encodings, now);
             }
         }
         self.settle(now);
@@ -138,8 +138,7 @@ impl Broker {
 
 /// For the subscription of this identifier; 0: without one.
 fn notification(message: &Arc<Message>, id: u32) -> Delivery {
-    let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
-    Delivery { message: Arc::clone(message), qos: Qos::AtMostOnce, retain: false, subscriptions, share: None }
+    Delivery::new(message, Qos::AtMostOnce, id)
 }
 
 /// What it takes that a connection has joined a channel, as if it were the only one there.

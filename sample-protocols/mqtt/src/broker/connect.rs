@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::away::Absence;
+use super::away::{self, Absence};
 use super::channels::joined_cost;
 use super::connection::{Stage, Told};
 use super::message::Message;
@@ -72,11 +72,16 @@ impl Broker {
                 ));
             }
         }
+        let known = self.by_client_id.contains_key(connect.client_id);
         let will = connect.will.as_ref().map_or(0, Will::size);
-        if !self.memory.has_room_for_another(session::BASE + connect.client_id.len() + will) {
+        // Who comes back may empty its queue.
+        let has_room = match known {
+            true => self.memory.has_room(0, will),
+            false => self.memory.has_room_for_another(session::BASE + connect.client_id.len() + will),
+        };
+        if !has_room {
             return Some((Reason::QUOTA_EXCEEDED, "this server has no memory left"));
         }
-        let known = self.by_client_id.contains_key(connect.client_id);
         if !known && self.sessions.len() >= settings.max_sessions && self.away.len() == 0 {
             return Some((
                 Reason::QUOTA_EXCEEDED,
@@ -131,7 +136,8 @@ impl Broker {
         if encode::connack(connect.version, &answer).len() > connection.maximum {
             return self.refuse(key, Reason::PACKET_TOO_LARGE, "", now);
         }
-        let (index, present) = self.session(client_id, connect, admission.address, now);
+        let network = admission.address.map(away::network);
+        let (index, present) = self.session(client_id, connect, network, now);
         answer.session_present = present;
         let answer = encode::connack(connect.version, &answer);
         let will = self.will(index, connect);
@@ -141,7 +147,7 @@ impl Broker {
         session.connection = Some(key);
         session.expiry = expiry;
         session.outlives = connect.session_expiry > 0;
-        session.address = admission.address;
+        session.network = network;
         session.ends = None;
         session.window = window;
         session.will = will;
@@ -167,7 +173,7 @@ impl Broker {
         &mut self,
         client_id: &str,
         connect: &Connect<'_>,
-        address: Option<IpAddr>,
+        network: Option<IpAddr>,
         now: u64,
     ) -> (u32, bool) {
         let known = self.by_client_id.get(client_id);
@@ -183,7 +189,7 @@ impl Broker {
             self.end_session(index, now);
         }
         while self.sessions.len() >= self.settings.max_sessions
-            && let Some(first) = self.away.makes_room_for(address)
+            && let Some(first) = self.away.makes_room_for(network)
         {
             tracing::debug!(client = &*self.sessions[first as usize].client_id, "a session makes room");
             self.end_session(first, now);
@@ -313,7 +319,7 @@ impl Broker {
         session.ends = (session.expiry != u32::MAX).then_some(now + expiry);
         let absence = Absence { ends: session.ends.unwrap_or(u64::MAX), since: now, session: index };
         session.away = Some(absence);
-        self.away.insert(session.address, absence);
+        self.away.insert(session.network, absence);
         if let Some(will) = &mut session.will {
             will.at = Some(now + will.delay);
         }
@@ -378,7 +384,7 @@ impl Broker {
     fn is_here(&mut self, index: u32) {
         let session = &mut self.sessions[index as usize];
         if let Some(absence) = session.away.take() {
-            self.away.remove(session.address, absence);
+            self.away.remove(session.network, absence);
         }
     }
 

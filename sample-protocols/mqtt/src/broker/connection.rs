@@ -129,7 +129,7 @@ impl Connection {
         self.outbox_cost += cost;
         match &frame {
             Frame::Publish { role: Role::Droppable, .. } => self.droppable_cost += cost,
-            Frame::Publish { role: Role::Delivery, .. } => {}
+            Frame::Publish { role: Role::Delivery | Role::Retained, .. } => {}
             _ => self.owed_cost += cost,
         }
         if let Frame::Other(bytes) = &frame {

@@ -50,8 +50,11 @@ impl Publication {
 /// Why a PUBLISH is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It is lost if too much waits for the client.
+    /// It is lost if too much waits for the client, or when it expires.
     Droppable,
+    /// It is lost when it expires.
+    Retained,
+    /// It is not lost: it is to be acknowledged, or tells something else too.
     Delivery,
     /// It answers a request.
     Answer,
@@ -93,7 +96,7 @@ impl Frame {
     pub(crate) fn refresh(&mut self, now: u64) -> bool {
         let Self::Publish { publication, role, .. } = self else { return true };
         let Some(expires) = publication.expires else { return true };
-        if expires <= now && *role == Role::Droppable {
+        if expires <= now && matches!(role, Role::Droppable | Role::Retained) {
             return false;
         }
         let left = seconds_left(expires, now);

@@ -93,9 +93,13 @@ impl Broker {
             self.fail(key, Reason::PROTOCOL_ERROR, text, now);
             return Next::Nothing;
         }
-        let is_kept = publish.retain && !is_request && !publish.payload.is_empty();
-        let acknowledged = version.is_5() && publish.qos > Qos::AtMostOnce;
-        if is_kept && acknowledged && !self.retained.has_room(topic, publish.size()) {
+        let message = (!is_request).then(|| self.message(session, topic, publish, now));
+        if let Some(message) =
+            message.as_ref().filter(|message| message.retain && !message.payload.is_empty())
+            && version.is_5()
+            && publish.qos > Qos::AtMostOnce
+            && !self.retained.has_room(message)
+        {
             let text = "there is no room for a further retained message";
             self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
             return Next::Nothing;
@@ -110,7 +114,7 @@ impl Broker {
                 connection.receiving = connection.receiving.saturating_add(1);
             }
         }
-        let matched = is_request || self.route_from(session, topic, publish, now);
+        let matched = message.is_none_or(|message| self.route(&message, now) > 0);
         let reason =
             if matched || !version.is_5() { Reason::SUCCESS } else { Reason::NO_MATCHING_SUBSCRIBERS };
         match publish.qos {
@@ -176,7 +180,7 @@ impl Broker {
         self.channels.contains_key(topic) || is_named_like_a_channel(topic)
     }
 
-    fn route_from(&mut self, session: u32, topic: &str, publish: &Publish<'_>, now: u64) -> bool {
+    fn message(&self, session: u32, topic: &str, publish: &Publish<'_>, now: u64) -> Arc<Message> {
         let message = Message {
             topic: topic.into(),
             payload: publish.payload.to_vec().into(),
@@ -187,7 +191,7 @@ impl Broker {
             from: Some(Arc::clone(&self.sessions[session as usize].client_id)),
             kept: None,
         };
-        self.route(&Arc::new(message.kept_in(&self.memory)), now) > 0
+        Arc::new(message.kept_in(&self.memory))
     }
 
     /// Delivers a message to all whose subscriptions match, and retains it if it is to be.
@@ -219,7 +223,7 @@ impl Broker {
                 deliveries.push((subscriber.session, first(subscriber, message)));
             }
             Found::Share(share) => {
-                let rank = |session: u32| sessions[session as usize].rank(limit);
+                let rank = |session: u32| sessions[session as usize].rank(message.cost(), limit);
                 merged.extend(choose(share, rank).map(|one| (one.session, shared(share, &one, message))));
             }
         });
@@ -237,11 +241,19 @@ impl Broker {
         let Ok(filter) = Filter::parse(&orphan.share, Version::V5) else { return };
         let Some(share) = self.subscriptions.share(&filter) else { return };
         let (sessions, limit) = (&self.sessions, self.settings.max_queue_size);
-        let Some(member) = choose(share, |session| sessions[session as usize].rank(limit)) else { return };
+        let rank = |session: u32| sessions[session as usize].rank(orphan.message.cost(), limit);
+        let Some(member) = choose(share, rank) else { return };
         let delivery = shared(share, &member, &orphan.message);
-        if !orphan.message.is_expired(now) {
-            self.deliver(member.session, delivery, &mut Encodings::default(), now);
+        let (session, cost) = (&self.sessions[member.session as usize], delivery.cost());
+        if orphan.message.is_expired(now) {
+            return;
         }
+        // It costs nobody the connection.
+        if session.rank(cost, limit) == Rank::Full || !self.memory.has_room(session.size(), cost) {
+            self.counters.dropped += 1;
+            return;
+        }
+        self.deliver(member.session, delivery, &mut Encodings::default(), now);
     }
 
     /// Sends a message to one session, or keeps it there.
@@ -391,7 +403,7 @@ impl Broker {
             connection.tell_alias(&message.topic, alias);
         }
         // A client that has not been told an alias cannot understand it.
-        if is_new && role == Role::Droppable {
+        if is_new && role != Role::Answer {
             role = Role::Delivery;
         }
         self.counters.sent += 1;
@@ -481,13 +493,9 @@ fn reply_to(publish: &Publish<'_>) -> ReplyTo {
 }
 
 fn first(subscriber: &Subscriber, message: &Arc<Message>) -> Delivery {
-    Delivery {
-        message: Arc::clone(message),
-        qos: message.qos.min(subscriber.options.qos),
-        retain: message.retain && subscriber.options.retain_as_published,
-        subscriptions: if subscriber.id == 0 { Vec::new() } else { vec![subscriber.id] },
-        share: None,
-    }
+    let qos = message.qos.min(subscriber.options.qos);
+    let retain = message.retain && subscriber.options.retain_as_published;
+    Delivery { retain, ..Delivery::new(message, qos, subscriber.id) }
 }
 
 /// For the chosen member of a share.

@@ -124,10 +124,10 @@ impl Retained {
         true
     }
 
-    /// Whether a message of so many bytes can be kept for the topic.
-    pub(super) fn has_room(&self, topic: &str, size: usize) -> bool {
-        let old = self.entry(topic).map_or((0, 0), |entry| (1, cost(&entry.message)));
-        self.fits(self.count - old.0, self.bytes - old.1, size_of::<Message>() + size + levels_cost(topic))
+    /// Whether the message can be kept in place of the one before.
+    pub(super) fn has_room(&self, message: &Message) -> bool {
+        let old = self.entry(&message.topic).map_or((0, 0), |entry| (1, cost(&entry.message)));
+        self.fits(self.count - old.0, self.bytes - old.1, cost(message))
     }
 
     fn fits(&self, count: usize, bytes: usize, cost: usize) -> bool {
@@ -186,7 +186,7 @@ impl Retained {
         Portion { messages: walk.found, after: (!is_all).then(|| walk.path.join("/").into()) }
     }
 
-    /// All messages, and how many there are.
+    /// All messages.
     #[cfg(test)]
     pub(super) fn all(&self) -> Vec<Arc<Message>> {
         let mut open = vec![&self.root];
@@ -267,11 +267,7 @@ impl<'a> Walk<'a> {
 }
 
 fn cost(message: &Message) -> usize {
-    message.cost() + levels_cost(&message.topic)
-}
-
-fn levels_cost(topic: &str) -> usize {
-    topic.split('/').map(node_cost).sum()
+    message.cost() + message.topic.split('/').map(node_cost).sum::<usize>()
 }
 
 fn node_cost(level: &str) -> usize {

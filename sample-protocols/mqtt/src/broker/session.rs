@@ -26,6 +26,12 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
+    /// For a subscription of this identifier; 0: it has none.
+    pub(super) fn new(message: &Arc<Message>, qos: Qos, id: u32) -> Self {
+        let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
+        Self { message: Arc::clone(message), qos, retain: false, subscriptions, share: None }
+    }
+
     /// What it takes in bytes, as if the message were not shared.
     pub(super) fn cost(&self) -> usize {
         self.own_cost() + self.message.cost()
@@ -47,6 +53,8 @@ pub(super) struct Orphan {
 /// How well a session takes a message now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
+    /// It has no place for it.
+    Full,
     /// Its client is away.
     Away,
     /// The message would have to wait.
@@ -94,8 +102,8 @@ pub(super) struct Session {
     pub(super) ends: Option<u64>,
     /// Its place among those whose client is away.
     pub(super) away: Option<Absence>,
-    /// Where its client is, or was.
-    pub(super) address: Option<IpAddr>,
+    /// Where its client is, or was: see [`network`](super::away::network).
+    pub(super) network: Option<IpAddr>,
     /// Its place in the timers.
     pub(super) deadline: Option<u64>,
     pub(super) will: Option<Box<Will>>,
@@ -136,7 +144,7 @@ impl Session {
             expiry: 0,
             ends: None,
             away: None,
-            address: None,
+            network: None,
             outlives: false,
             deadline: None,
             will: None,
@@ -235,12 +243,17 @@ impl Session {
             && (self.in_flight.is_empty() || self.in_flight_cost + cost <= limit)
     }
 
-    /// How well it takes a message now, with so many bytes on their way.
-    pub(super) fn rank(&self, limit: usize) -> Rank {
-        match self.connection {
-            None => Rank::Away,
-            Some(_) if self.pending.is_empty() && self.may_begin(0, limit) => Rank::Ready,
-            Some(_) => Rank::Busy,
+    /// How well it takes a message of so many bytes now.
+    pub(super) fn rank(&self, cost: usize, limit: usize) -> Rank {
+        let is_here = self.connection.is_some();
+        if is_here && self.pending.is_empty() && self.may_begin(cost, limit) {
+            Rank::Ready
+        } else if self.pending_cost + cost > limit {
+            Rank::Full
+        } else if is_here {
+            Rank::Busy
+        } else {
+            Rank::Away
         }
     }
 

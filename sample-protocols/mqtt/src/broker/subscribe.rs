@@ -128,6 +128,10 @@ impl Broker {
     /// messages goes before it.
     pub(super) fn replay_before(&mut self, index: u32, newer: &Arc<Message>, now: u64) {
         let topic = &newer.topic;
+        // What is a channel now belongs to the host alone.
+        if self.is_channel(topic) {
+            return;
+        }
         for place in 0..self.sessions[index as usize].replays.len() {
             let session = &mut self.sessions[index as usize];
             let replay = &session.replays[place];
@@ -140,7 +144,7 @@ impl Broker {
             if is_own || !self.memory.has_room(session.size(), cost) {
                 continue;
             }
-            let delivery = replayed(Arc::clone(message), replay.options, replay.id);
+            let delivery = replayed(message, replay.options, replay.id);
             session.kept.add(cost);
             session.replays[place].done.insert(Arc::clone(topic));
             self.hand_over(index, delivery, &mut Encodings::default(), now);
@@ -171,7 +175,7 @@ impl Broker {
             let Portion { messages, after } =
                 self.retained.matching(replay, MESSAGES_AT_ONCE, &mut nodes, now);
             for message in messages {
-                let delivery = replayed(message, options, id);
+                let delivery = replayed(&message, options, id);
                 match self.takes(key, index, &delivery) {
                     Takes::Now => {}
                     Takes::WhenWritten => return true,
@@ -193,7 +197,7 @@ impl Broker {
                     continue;
                 }
                 if delivery.qos == Qos::AtMostOnce {
-                    let flags = Flags { id: 0, dup: false, role: Role::Delivery };
+                    let flags = Flags { id: 0, dup: false, role: Role::Retained };
                     self.send(key, &delivery, flags, &mut Encodings::default(), now);
                 } else {
                     self.begin(key, index, delivery, &mut Encodings::default(), now);
@@ -256,10 +260,8 @@ impl Broker {
 }
 
 /// A retained message for a new subscription.
-fn replayed(message: Arc<Message>, options: Options, id: u32) -> Delivery {
-    let qos = message.qos.min(options.qos);
-    let subscriptions = if id == 0 { Vec::new() } else { vec![id] };
-    Delivery { message, qos, retain: true, subscriptions, share: None }
+fn replayed(message: &Arc<Message>, options: Options, id: u32) -> Delivery {
+    Delivery { retain: true, ..Delivery::new(message, message.qos.min(options.qos), id) }
 }
 
 /// What a subscription takes apart from nodes, in bytes, as if nobody else were in its share.

@@ -170,13 +170,6 @@ pub struct Publish<'a> {
     pub payload: &'a [u8],
 }
 
-impl Publish<'_> {
-    /// Bytes of what is passed on.
-    pub fn size(&self) -> usize {
-        self.topic.len() + self.properties.len() + self.payload.len()
-    }
-}
-
 /// PUBACK, PUBREC, PUBREL, PUBCOMP
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Acknowledgement {

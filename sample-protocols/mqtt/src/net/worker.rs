@@ -23,8 +23,8 @@ const READ: usize = 64 * 1024;
 const EVENTS: usize = 1024;
 /// How long one client is worked for before others have their turn.
 const TURN: Duration = Duration::from_millis(2);
-/// How long clients are worked for whose turns were over, and what time brings, before new events are
-/// looked for.
+/// How long clients are worked for, those whose turns were over, new ones, and what time brings, until
+/// the next of these has its turn.
 const ROUND: Duration = Duration::from_millis(10);
 /// How long a closed connection may take to hear why, in milliseconds.
 const LINGER: u64 = 1000;
@@ -111,6 +111,7 @@ impl Worker {
             }
             self.shared.alarms[self.index].silence();
             self.take_sockets();
+            let until = Instant::now() + ROUND;
             for event in &events {
                 match event.token() {
                     LISTENER => self.accept(),
@@ -129,7 +130,7 @@ impl Worker {
                         if (event.is_readable() || event.is_read_closed() || event.is_error())
                             && self.clients.get(&index).is_some_and(|client| !client.again)
                         {
-                            self.read(index);
+                            if Instant::now() < until { self.read(index) } else { self.call_again(index) }
                         }
                     }
                 }
@@ -209,7 +210,12 @@ impl Worker {
     }
 
     fn accept(&mut self) {
+        let until = Instant::now() + ROUND;
         while let Some(listener) = &self.listener {
+            if Instant::now() >= until {
+                self.accept_at = Some(self.shared.now());
+                return;
+            }
             match listener.accept() {
                 Ok((stream, _)) => {
                     let worker = self.next_worker;
@@ -290,10 +296,12 @@ impl Worker {
             return;
         }
         let mut buffer = std::mem::take(&mut self.buffer);
-        match client.stream.read(&mut buffer) {
+        // What is not worked on at once is kept, so the less memory is left, the less is read.
+        let most = (self.memory.left() / 4096).clamp(4096, READ);
+        match client.stream.read(&mut buffer[..most]) {
             Ok(0) => self.forget(index),
             Ok(len) => {
-                let more = client.ended || len == buffer.len();
+                let more = client.ended || len == most;
                 if !client.closing {
                     self.work(index, &buffer[..len], until);
                 }

@@ -239,3 +239,15 @@ fn what_is_named_like_a_channel_is_no_response_topic() {
     assert_eq!(request(&mut world, peer, &topic), Next::Nothing);
     assert_eq!(world.receive(peer), [Got::Disconnect { code: 0x82 }, Got::Closed]);
 }
+
+#[test]
+fn what_was_retained_before_a_topic_was_a_channel_does_not_come_before_its_notifications() {
+    let mut world = World::new();
+    let forger = world.client("forger");
+    world.send(forger, &publish(Version::V311, 1, 0, "room", "forged"));
+    let peer = world.client("c");
+    world.broker.join(peer.key, "room");
+    world.send(peer, &subscribe(Version::V311, 1, &[("room", 0)]));
+    world.broadcast("room", "real");
+    assert_eq!(world.payloads(peer), ["real"]);
+}

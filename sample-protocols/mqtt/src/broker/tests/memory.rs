@@ -229,3 +229,24 @@ fn messages_that_wait_are_forgotten_when_they_expire() {
     assert_eq!((pending(&world), left(&world)), (0, before));
     assert!(world.broker.retained.all().is_empty());
 }
+
+#[test]
+fn who_comes_back_finds_room_to_take_what_has_used_it_up() {
+    let mut world = world(4 * MEBIBYTE);
+    let from = world.client("from");
+    let mut connect = Connect::new(Version::V311, "c0").kept(0);
+    for number in 0..2000 {
+        connect.id = format!("c{number}");
+        let (away, got) = world.try_connect(&connect);
+        if got.len() > 1 {
+            break;
+        }
+        world.subscribe(away, &connect.id, 1);
+        world.lose(away);
+        flood(&mut world, from, &connect.id);
+    }
+    assert!(world.try_connect(&connect).1.len() > 1, "new ones are refused");
+    connect.id = "c0".to_owned();
+    let (_, got) = world.try_connect(&connect);
+    assert!(matches!(got[0], Got::ConnAck { code: 0, present: true, .. }), "{got:?}");
+}

@@ -198,3 +198,21 @@ fn a_message_that_cannot_be_retained_is_refused_if_it_can_be_told() {
         assert_eq!(topics, ["a"]);
     }
 }
+
+#[test]
+fn what_is_acknowledged_as_retained_is_retained_also_by_an_alias_and_to_the_byte() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_retained_size) = (true, 3000));
+    let from = world.client_5("from");
+    world.send(from, &publish_5(2, 1, &"t".repeat(600), "x", &[0x23, 0, 1]));
+    world.receive(from);
+    let retains = |world: &mut World, len| {
+        let expiry_and_alias = b"\x02\0\0\0\x3C\x23\0\x01";
+        world.send(from, &publish_5(3, 1, "", &"x".repeat(len), expiry_and_alias));
+        let Got::PubAck { code, .. } = world.one(from) else { panic!("it is acknowledged") };
+        code != 0x97
+    };
+    let most = (0..3000).rev().find(|len| retains(&mut world, *len)).expect("some fit");
+    assert_eq!(world.broker.retained.all()[0].payload.len(), most);
+    assert!(!retains(&mut world, most + 1));
+    assert_eq!(world.broker.retained.all()[0].payload.len(), most, "the one before stays");
+}

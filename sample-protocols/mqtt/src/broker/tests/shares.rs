@@ -149,3 +149,32 @@ fn one_message_by_a_share_and_one_by_a_plain_subscription_carry_each_its_identif
     });
     assert_eq!(got, expected);
 }
+
+#[test]
+fn what_a_full_member_leaves_costs_the_others_nothing() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 20_000));
+    let [a] = members(&mut world, &["a"], 1, 0)[..] else { unreachable!() };
+    let from = world.client("from");
+    let payload = "x".repeat(500);
+    let waits =
+        |world: &World, name| world.broker.sessions[world.broker.by_client_id[name] as usize].pending_cost;
+    while waits(&world, "a") < 19_000 {
+        world.send(from, &publish(Version::V311, 2, 1, "t", &payload));
+        world.receive(from);
+    }
+    // One that has something to do itself, and one that is away.
+    let [b, c] = members(&mut world, &["b", "c"], 1, 100)[..] else { unreachable!() };
+    world.subscribe(b, "own", 1);
+    (0..4).for_each(|_| drop(world.send(from, &publish(Version::V311, 2, 1, "own", &payload))));
+    world.receive(b);
+    world.lose(c);
+    let dropped = world.broker.counters().dropped;
+    world.lose(a);
+    world.wait(0);
+    assert!(!world.receive(b).contains(&Got::Closed));
+    // Nor does what comes now, as long as there is a place for it.
+    (0..4).for_each(|_| drop(world.send(from, &publish(Version::V311, 2, 1, "t", &payload))));
+    assert!(!world.receive(b).contains(&Got::Closed));
+    assert!(waits(&world, "b") > 15_000 && waits(&world, "c") > 1000);
+    assert_eq!(world.broker.counters().dropped, dropped);
+}

@@ -78,6 +78,16 @@ fn sessions_of_the_same_address_make_room_first() {
     away(&mut world, "c8", 4, 2000);
     away(&mut world, "fourth", 4, 3000);
     assert_eq!(known(&world), ["c9", "fourth", "third"]);
+    // Of IPv6 the first half counts: one client has as many of the second as it likes.
+    let mut world = World::with(|config| config.max_sessions = 3);
+    away(&mut world, "victim", 1, 10);
+    for number in 0..10 {
+        world.address = Some(format!("2001:db8:0:1::{number}").parse().expect("it is an address"));
+        let peer = world.connect(&Connect::new(Version::V5, &format!("c{number}")).kept(1000));
+        world.lose(peer);
+        world.now += 1;
+    }
+    assert_eq!(known(&world), ["c8", "c9", "victim"]);
 }
 
 #[test]

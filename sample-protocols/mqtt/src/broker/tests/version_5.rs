@@ -318,6 +318,17 @@ fn a_message_expires_while_it_waits_for_the_network_and_tells_what_is_left() {
             assert_eq!(got_older.len(), 2);
         }
     }
+    // So do retained messages.
+    let mut world = World::new();
+    let from = world.client_5("from");
+    world.send(from, &publish_5(1, 0, "r", "x", &[0x02, 0, 0, 0, 5]));
+    let peer = world.client_5("c");
+    world.send(peer, &subscribe_5(1, &[("r", 0)], &[]));
+    let mut taken = world.broker.take(peer.key, world.now).expect("it is known");
+    taken.frames.retain_mut(|frame| frame.refresh(world.now + 4_999));
+    assert_eq!(taken.frames.len(), 2);
+    taken.frames.retain_mut(|frame| frame.refresh(world.now + 5_000));
+    assert_eq!(taken.frames.len(), 1);
 }
 
 #[test]
