@@ -5,9 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::connection::Stage;
+use super::delivery::choose;
+use super::encodings::Encodings;
+use super::exchange::Flags;
 use super::frame::Role;
 use super::message::Message;
-use super::publish::{Encodings, Flags, choose};
 use super::session::{Delivery, Rank};
 use super::trie::Subscriber;
 use super::{Broker, Key, ReplyTo};

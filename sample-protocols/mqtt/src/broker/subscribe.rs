@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
+use super::encodings::Encodings;
+use super::exchange::Flags;
 use super::frame::Role;
 use super::message::Message;
-use super::publish::{Encodings, Flags};
 use super::retained::{Portion, Replay, done_cost};
 use super::session::Delivery;
 use super::trie::{Share, Subscriber, nodes_cost};
