@@ -143,6 +143,7 @@ impl Broker {
         let session = &mut self.sessions[index as usize];
         session.version = connect.version;
         session.connection = Some(key);
+        session.is_bridge = connect.is_bridge;
         session.expiry = expiry;
         session.outlives = connect.session_expiry > 0;
         session.network = network;

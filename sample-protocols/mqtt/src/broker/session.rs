@@ -94,6 +94,8 @@ pub(super) struct Session {
     pub(super) client_id: Arc<str>,
     pub(super) version: Version,
     pub(super) connection: Option<Key>,
+    /// Its client is another broker.
+    pub(super) is_bridge: bool,
     /// How long it outlives its connection, in seconds; `u32::MAX`: for ever.
     pub(super) expiry: u32,
     /// Whether its client has asked for any of that in CONNECT.
@@ -141,6 +143,7 @@ impl Session {
             client_id: client_id.into(),
             version,
             connection: None,
+            is_bridge: false,
             expiry: 0,
             ends: None,
             away: None,

@@ -51,7 +51,10 @@ impl Broker {
         let mut wanted: Vec<Wanted<'_>> = Vec::new();
         let mut places = HashMap::default();
         let mut granted: Vec<(usize, u8)> = Vec::new();
-        for (filter, options) in subscribe.filters() {
+        let is_bridge = self.sessions[session as usize].is_bridge;
+        for (filter, mut options) in subscribe.filters() {
+            options.no_local |= is_bridge;
+            options.retain_as_published |= is_bridge;
             let place = *places.entry(filter.whole).or_insert(wanted.len());
             if place == wanted.len() {
                 wanted.push(Wanted { filter, options, first: options.retain_handling, always: false });

@@ -64,6 +64,9 @@ const PINGREQ: u8 = 12;
 const DISCONNECT: u8 = 14;
 const AUTH: u8 = 15;
 
+/// What bridges of mosquitto and others add to their protocol level before MQTT 5.0.
+const BRIDGE: u8 = 0x80;
+
 /// Reason codes of PUBACK and PUBREC.
 const RECEIVED: [u8; 9] = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
 /// Those of PUBREL and PUBCOMP.
@@ -147,14 +150,12 @@ fn check_flags(kind: u8, flags: u8, version: Option<Version>) -> Result<(), Deco
 fn connect<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
     let name = reader.binary()?;
     let level = reader.byte()?;
-    let version = match (name, level) {
+    let version = match (name, level & !BRIDGE) {
         (b"MQIsdp", 3) => Version::V31,
         (b"MQTT", 4) => Version::V311,
-        (b"MQTT", 5) => Version::V5,
+        (b"MQTT", 5) if level & BRIDGE == 0 => Version::V5,
         (b"MQTT" | b"MQIsdp", _) => {
-            // A bridge of mosquitto marks its level by the high bit, and tries another one if it is told
-            // in the format of MQTT 3.1.1.
-            let answer = if level > 5 && level & 0x80 == 0 { Version::V5 } else { Version::V311 };
+            let answer = if level > 5 && level & BRIDGE == 0 { Version::V5 } else { Version::V311 };
             return Err(DecodeError {
                 connect: Some(Refused::with(answer)),
                 ..DecodeError::new(
@@ -167,6 +168,7 @@ fn connect<'a>(reader: &mut Reader<'a>) -> Result<Connect<'a>, DecodeError> {
     };
     let mut refused = Refused::with(version);
     connect_body(reader, version, &mut refused)
+        .map(|connect| Connect { is_bridge: level & BRIDGE != 0, ..connect })
         .map_err(|error| DecodeError { connect: Some(refused), ..error })
 }
 
@@ -196,6 +198,7 @@ fn connect_body<'a>(
     let clean_start = flags & 2 != 0;
     let mut connect = Connect {
         version,
+        is_bridge: false,
         clean_start,
         keep_alive: reader.two()?,
         client_id: "",

@@ -89,6 +89,9 @@ pub enum Packet<'a> {
 pub struct Connect<'a> {
     /// The version that the client speaks.
     pub version: Version,
+    /// Another broker, that wants what MQTT 5.0 has options for: nothing that it has published itself, and
+    /// retain flags as they were published.
+    pub is_bridge: bool,
     /// Clean session, in MQTT 5.0 clean start.
     pub clean_start: bool,
     /// In seconds; 0: none.

@@ -333,9 +333,27 @@ fn a_disconnect_fits_the_clients_packet_size() {
 }
 
 #[test]
-fn a_bridge_that_marks_its_level_is_told_so_that_it_tries_another_one() {
+fn a_bridge_that_marks_its_level_gets_nothing_back_and_sees_what_is_retained() {
+    for version in [Version::V31, Version::V311] {
+        let mut world = World::new();
+        let mut connect = Connect::new(version, "bridge").encode();
+        let level = if version == Version::V31 { 10 } else { 8 };
+        connect[level] |= 0x80;
+        let bridge = world.accept(version);
+        world.send(bridge, &connect);
+        assert_eq!(world.one(bridge), Got::ConnAck { present: false, code: 0, properties: vec![] });
+        world.subscribe(bridge, "#", 1);
+        world.send(bridge, &publish(version, 3, 1, "a", "own"));
+        assert_eq!(world.one(bridge), Got::PubAck { id: 1, code: 0 });
+        let other = world.client("d");
+        world.send(other, &publish(Version::V311, 1, 0, "a", "retained"));
+        world.send(other, &publish(Version::V311, 0, 0, "a", "not retained"));
+        let expected = [Got::plain("a", "retained").retained(), Got::plain("a", "not retained")];
+        assert_eq!(world.receive(bridge), expected);
+    }
+    // MQTT 5.0 has options for that; other levels do not exist.
     let mut world = World::new();
-    for level in [0x83, 0x84] {
+    for level in [0x80, 0x85, 0x86] {
         let mut connect = Connect::new(Version::V311, "c").encode();
         connect[8] = level;
         let peer = world.accept(Version::V311);
