@@ -28,6 +28,8 @@ const TURN: Duration = Duration::from_millis(2);
 const ROUND: Duration = Duration::from_millis(10);
 /// How long a closed connection may take to hear why, in milliseconds.
 const LINGER: u64 = 1000;
+/// The same when the server ends.
+const LINGER_AT_THE_END: u64 = 500;
 /// So many connections are asked for what is to be written to them before other threads have their turn
 /// at the broker.
 const TAKEN_AT_ONCE: usize = 64;
@@ -150,6 +152,8 @@ impl Worker {
         let others: Vec<u32> =
             self.clients.iter().filter(|(_, client)| !client.lingers).map(|(index, _)| *index).collect();
         others.into_iter().for_each(|index| self.forget(index));
+        let soon = self.shared.now() + LINGER_AT_THE_END;
+        self.lingering.iter_mut().for_each(|(at, _)| *at = soon.min(*at));
         self.shared.wake_others();
     }
 
