@@ -85,7 +85,8 @@ impl Broker {
         let mut listeners: Vec<Subscriber> =
             subscribers.iter().filter(|subscriber| may_listen(subscriber.session)).copied().collect();
         for share in shares {
-            let rank = |session| if may_listen(session) { Rank::Ready } else { Rank::Away };
+            let rank =
+                |member: &Subscriber| if may_listen(member.session) { Rank::Ready } else { Rank::Away };
             listeners.extend(choose(share, rank).filter(|chosen| may_listen(chosen.session)));
         }
         let message = Message { payload: payload.clone(), ..Message::to_topic(channel) };

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use slab::Slab;
+
 use super::Broker;
 use super::encodings::Encodings;
 use super::exchange::Flags;
 use super::frame::Role;
 use super::memory::Memory;
 use super::message::Message;
-use super::session::{Delivery, Orphan, Rank};
+use super::session::{Delivery, Orphan, Rank, Session};
 use super::trie::{Found, Share, Subscriber};
 use crate::codec::topic::Filter;
 use crate::codec::{Qos, Version};
@@ -43,7 +45,7 @@ impl Broker {
                 deliveries.push((subscriber.session, first(subscriber, message)));
             }
             Found::Share(share) => {
-                let rank = |session: u32| sessions[session as usize].rank(message.cost(), limit);
+                let rank = |member: &Subscriber| rank(sessions, member, message, limit);
                 merged.extend(choose(share, rank).map(|one| (one.session, shared(share, &one, message))));
             }
         });
@@ -60,20 +62,20 @@ impl Broker {
     pub(super) fn adopt(&mut self, orphan: &Orphan, now: u64) {
         let Ok(filter) = Filter::parse(&orphan.share, Version::V5) else { return };
         let Some(share) = self.subscriptions.share(&filter) else { return };
-        let (sessions, limit) = (&self.sessions, self.settings.max_queue_size);
-        let rank = |session: u32| sessions[session as usize].rank(orphan.message.cost(), limit);
-        let Some(member) = choose(share, rank) else { return };
-        let delivery = shared(share, &member, &orphan.message);
-        let (session, cost) = (&self.sessions[member.session as usize], delivery.cost());
-        if orphan.message.is_expired(now) {
+        let (sessions, limit, message) = (&self.sessions, self.settings.max_queue_size, &orphan.message);
+        let Some(member) = choose(share, |member| rank(sessions, member, message, limit)) else { return };
+        let (session, delivery) = (&sessions[member.session as usize], shared(share, &member, message));
+        if message.is_expired(now) {
             return;
         }
         // It costs nobody the connection.
-        if session.rank(cost, limit) == Rank::Full || !self.memory.has_room(session.size(), cost) {
+        let has_room =
+            delivery.qos == Qos::AtMostOnce || self.memory.has_room(session.size(), delivery.cost());
+        if rank(sessions, &member, message, limit) == Rank::Full || !has_room {
             self.counters.dropped += 1;
             return;
         }
-        self.deliver(member.session, delivery, &mut Encodings::default(), now);
+        self.hand_over(member.session, delivery, &mut Encodings::default(), now);
     }
 
     /// Sends a message to one session, or keeps it there.
@@ -148,13 +150,19 @@ fn add(delivery: &mut Delivery, subscriber: &Subscriber, message: &Message) {
     }
 }
 
+/// How well the member of a share takes the message now.
+fn rank(sessions: &Slab<Session>, member: &Subscriber, message: &Message, limit: usize) -> Rank {
+    let qos = message.qos.min(member.options.qos);
+    sessions[member.session as usize].rank(qos, Delivery::cost_of(message, member.id), limit)
+}
+
 /// The member whose turn it is among those of the highest rank.
-pub(super) fn choose(share: &mut Share, rank: impl Fn(u32) -> Rank) -> Option<Subscriber> {
+pub(super) fn choose(share: &mut Share, rank: impl Fn(&Subscriber) -> Rank) -> Option<Subscriber> {
     let len = share.members.len();
     let mut best: Option<(Rank, usize)> = None;
     for turn in 0..len {
         let place = (share.next + turn) % len;
-        let rank = rank(share.members[place].session);
+        let rank = rank(&share.members[place]);
         if best.is_none_or(|(known, _)| rank > known) {
             best = Some((rank, place));
         }

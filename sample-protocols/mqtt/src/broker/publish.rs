@@ -57,25 +57,28 @@ impl Broker {
             return Next::Nothing;
         }
         let message = (!is_request).then(|| self.message(session, topic, publish, now));
+        if publish.qos == Qos::ExactlyOnce
+            && !self.sessions[session as usize].add_incoming(publish.id, &self.memory)
+        {
+            let text = "there is no memory left for it";
+            self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
+            return Next::Nothing;
+        }
         if let Some(message) =
             message.as_ref().filter(|message| message.retain && !message.payload.is_empty())
             && version.is_5()
             && publish.qos > Qos::AtMostOnce
             && !self.retained.has_room(message)
         {
+            self.sessions[session as usize].release_incoming(publish.id);
             let text = "there is no room for a further retained message";
             self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
             return Next::Nothing;
         }
-        if publish.qos == Qos::ExactlyOnce {
-            if !self.sessions[session as usize].add_incoming(publish.id, &self.memory) {
-                let text = "there is no memory left for it";
-                self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
-                return Next::Nothing;
-            }
-            if let Some(connection) = self.connection_mut(key) {
-                connection.receiving = connection.receiving.saturating_add(1);
-            }
+        if publish.qos == Qos::ExactlyOnce
+            && let Some(connection) = self.connection_mut(key)
+        {
+            connection.receiving = connection.receiving.saturating_add(1);
         }
         let matched = message.is_none_or(|message| self.route(&message, now) > 0);
         let reason =

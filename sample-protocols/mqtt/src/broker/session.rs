@@ -32,6 +32,11 @@ impl Delivery {
         Self { message: Arc::clone(message), qos, retain: false, subscriptions, share: None }
     }
 
+    /// What one will take that is for a subscription of this identifier.
+    pub(super) fn cost_of(message: &Message, id: u32) -> usize {
+        size_of::<InFlight>() + usize::from(id != 0) * size_of::<u32>() + message.cost()
+    }
+
     /// What it takes in bytes, as if the message were not shared.
     pub(super) fn cost(&self) -> usize {
         self.own_cost() + self.message.cost()
@@ -246,10 +251,13 @@ impl Session {
             && (self.in_flight.is_empty() || self.in_flight_cost + cost <= limit)
     }
 
-    /// How well it takes a message of so many bytes now.
-    pub(super) fn rank(&self, cost: usize, limit: usize) -> Rank {
+    /// How well it takes a message of this quality of service and so many bytes now.
+    pub(super) fn rank(&self, qos: Qos, cost: usize, limit: usize) -> Rank {
         let is_here = self.connection.is_some();
-        if is_here && self.pending.is_empty() && self.may_begin(cost, limit) {
+        if qos == Qos::AtMostOnce {
+            // It waits for nobody.
+            if is_here { Rank::Ready } else { Rank::Full }
+        } else if is_here && self.pending.is_empty() && self.may_begin(cost, limit) {
             Rank::Ready
         } else if self.pending_cost + cost > limit {
             Rank::Full

@@ -215,4 +215,20 @@ fn what_is_acknowledged_as_retained_is_retained_also_by_an_alias_and_to_the_byte
     assert_eq!(world.broker.retained.all()[0].payload.len(), most);
     assert!(!retains(&mut world, most + 1));
     assert_eq!(world.broker.retained.all()[0].payload.len(), most, "the one before stays");
+    // The memory's limit is as exact, and what is refused leaves no identifier behind.
+    let mut world = World::with(|config| {
+        (config.allow_pub_sub, config.max_memory, config.max_retained_size) = (true, 100_000, 1_000_000);
+    });
+    let from = world.client_5("from");
+    for len in (30_000..32_000).rev() {
+        world.send(from, &publish_5(5, 1, "t", &"x".repeat(len), &[]));
+        let Got::PubRec { code, .. } = world.one(from) else { panic!("it is acknowledged") };
+        let is_retained = world.broker.retained.all().first().is_some_and(|one| one.payload.len() == len);
+        assert_eq!(code != 0x97, is_retained, "{len}");
+        let known = world.broker.sessions[world.broker.by_client_id["from"] as usize].incoming.len();
+        assert_eq!(known, usize::from(is_retained));
+        world.send(from, &[0x62, 2, 0, 1]);
+        world.receive(from);
+        world.send(from, &publish_5(1, 0, "t", "", &[]));
+    }
 }

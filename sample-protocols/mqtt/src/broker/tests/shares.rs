@@ -178,3 +178,44 @@ fn what_a_full_member_leaves_costs_the_others_nothing() {
     assert!(waits(&world, "b") > 15_000 && waits(&world, "c") > 1000);
     assert_eq!(world.broker.counters().dropped, dropped);
 }
+
+/// Two members, of which the first has so much waiting, and the second is away.
+fn full_and_away(world: &mut World, waits: usize) -> (Peer, Peer) {
+    let [a, b] = members(world, &["a", "b"], 1, 100)[..] else { unreachable!() };
+    world.lose(b);
+    world.subscribe(a, "own", 1);
+    let from = world.client("own");
+    let of_a = world.broker.by_client_id["a"] as usize;
+    loop {
+        let left = waits.saturating_sub(world.broker.sessions[of_a].pending_cost);
+        if left < 300 {
+            break;
+        }
+        world.send(from, &publish(Version::V311, 2, 1, "own", &"x".repeat((left - 200).min(500))));
+        world.receive(from);
+    }
+    world.receive(a);
+    (a, from)
+}
+
+#[test]
+fn a_message_of_qos_0_goes_to_one_who_is_here_however_full_its_queue_is() {
+    let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 20_000));
+    let (a, from) = full_and_away(&mut world, 19_900);
+    (0..4).for_each(|_| drop(world.send(from, &publish(Version::V311, 0, 0, "t", "x"))));
+    assert_eq!(world.payloads(a).len(), 4);
+}
+
+#[test]
+fn a_member_is_passed_over_that_has_no_place_to_the_byte() {
+    for waits in 19_000..19_300 {
+        let mut world = World::with(|config| (config.allow_pub_sub, config.max_queue_size) = (true, 20_000));
+        let (a, from) = full_and_away(&mut world, waits);
+        for _ in 0..5 {
+            world.send(from, &publish(Version::V311, 2, 1, "t", "0123456789"));
+            world.receive(from);
+        }
+        assert!(!world.receive(a).contains(&Got::Closed), "{waits}");
+        assert_eq!(world.broker.counters().dropped, 0);
+    }
+}
