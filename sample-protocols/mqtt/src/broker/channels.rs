@@ -115,14 +115,13 @@ impl Broker {
         let message = Arc::new(message.kept_in(&self.memory));
         self.send_to(key, &message, Role::Answer, now);
         if self.settings.development_mode && is_usual {
-            let found = self.subscriptions.exact(&message.topic);
-            let is_other =
-                |session: u32| self.sessions[session as usize].connection.is_some_and(|one| one != key);
-            let others: Vec<Subscriber> = found
-                .map(|(subscribers, _)| {
-                    subscribers.iter().filter(|one| is_other(one.session)).copied().collect()
-                })
-                .unwrap_or_default();
+            let is_other = |subscriber: &&Subscriber| {
+                let connection = self.sessions[subscriber.session as usize].connection;
+                connection.is_some_and(|other| other != key)
+            };
+            let found = self.subscriptions.exact(&message.topic).into_iter();
+            let others: Vec<Subscriber> =
+                found.flat_map(|(subscribers, _)| subscribers).filter(is_other).copied().collect();
             let mut encodings = Encodings::default();
             for other in others {
                 self.hand_over(other.session, notification(&message, other.id), &mut encodings, now);

@@ -58,17 +58,10 @@ impl Broker {
         if connect.client_id.len() > settings.max_topic_length.max(CLIENT_ID) {
             return Some((Reason::CLIENT_ID_INVALID, "the client id is longer than this server takes"));
         }
-        if let Some(will) = connect.will.as_ref().filter(|_| connect.version.is_5()) {
-            let is_free = self.may_publish(will.topic) && !self.is_channel(will.topic);
-            if !is_free || *will.topic == *settings.request_topic {
-                return Some((Reason::NOT_AUTHORIZED, "a will cannot be published to this topic"));
-            }
-            if !self.is_within_limits(will.topic) {
-                return Some((
-                    Reason::TOPIC_NAME_INVALID,
-                    "the will's topic is longer than this server takes",
-                ));
-            }
+        if connect.version.is_5()
+            && let Some(reason) = connect.will.as_ref().and_then(|will| self.forbids(will.topic))
+        {
+            return Some((reason, "a will cannot be published to this topic"));
         }
         let known = self.by_client_id.contains_key(connect.client_id);
         let will = connect.will.as_ref().map_or(0, |will| will.size());

@@ -117,10 +117,8 @@ impl Broker {
     fn publish_will(&mut self, will: Will, now: u64) {
         let Will { mut message, expiry, .. } = will;
         message.expires = expiry.map(|seconds| now + u64::from(seconds) * 1000);
-        let topic = &message.topic;
-        let is_request = **topic == *self.settings.request_topic;
-        if is_request || !self.may_publish(topic) || self.is_channel(topic) || !self.is_within_limits(topic) {
-            tracing::debug!(topic = &**topic, "a will may not be published there");
+        if let Some(reason) = self.forbids(&message.topic) {
+            tracing::debug!(topic = &*message.topic, %reason, "a will may not be published there");
             return;
         }
         self.wills.push_back(Arc::new(message));

@@ -36,14 +36,7 @@ impl Broker {
         }
         let topic = topic.as_deref().unwrap_or(publish.topic);
         let is_request = *topic == *self.settings.request_topic;
-        let refused = if !is_request && (!self.may_publish(topic) || self.is_channel(topic)) {
-            Some(Reason::NOT_AUTHORIZED)
-        } else if self.is_within_limits(topic) {
-            None
-        } else {
-            Some(Reason::TOPIC_NAME_INVALID)
-        };
-        if let Some(reason) = refused {
+        if !is_request && let Some(reason) = self.forbids(topic) {
             self.refuse_publish(key, publish, reason, "the topic may not be published to", now);
             return Next::Nothing;
         }
@@ -64,12 +57,8 @@ impl Broker {
             self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
             return Next::Nothing;
         }
-        if let Some(message) =
-            message.as_ref().filter(|message| message.retain && !message.payload.is_empty())
-            && version.is_5()
-            && publish.qos > Qos::AtMostOnce
-            && !self.retained.has_room(message)
-        {
+        let can_be_told = version.is_5() && publish.qos > Qos::AtMostOnce;
+        if can_be_told && message.as_ref().is_some_and(|message| !self.retained.has_room(message)) {
             self.sessions[session as usize].release_incoming(publish.id);
             let text = "there is no room for a further retained message";
             self.refuse_publish(key, publish, Reason::QUOTA_EXCEEDED, text, now);
@@ -133,11 +122,21 @@ impl Broker {
         }
     }
 
-    /// Kuzzle's rules: see the README. The request topic is not a topic to publish to.
-    pub(super) fn may_publish(&self, topic: &str) -> bool {
-        self.settings.allow_pub_sub
-            && *topic != *self.settings.response_topic
-            && topic != SERVER_NOTIFICATIONS
+    /// Why a message to others may not be published to the topic, by Kuzzle's rules (see the README) and
+    /// by its length; `None`: it may.
+    pub(super) fn forbids(&self, topic: &str) -> Option<Reason> {
+        let settings = &self.settings;
+        let is_hosts = *topic == *settings.request_topic
+            || *topic == *settings.response_topic
+            || topic == SERVER_NOTIFICATIONS
+            || self.is_channel(topic);
+        if !settings.allow_pub_sub || is_hosts {
+            Some(Reason::NOT_AUTHORIZED)
+        } else if self.is_within_limits(topic) {
+            None
+        } else {
+            Some(Reason::TOPIC_NAME_INVALID)
+        }
     }
 
     /// Whether the topic belongs to the host: one of our clients has joined a channel of this name, or

@@ -124,8 +124,11 @@ impl Retained {
         true
     }
 
-    /// Whether the message can be kept in place of the one before.
+    /// Whether the message, if it is to be retained, can be kept in place of the one before.
     pub(super) fn has_room(&self, message: &Message) -> bool {
+        if !message.retain || message.payload.is_empty() {
+            return true;
+        }
         let old = self.entry(&message.topic).map_or((0, 0), |entry| (1, cost(&entry.message)));
         self.fits(self.count - old.0, self.bytes - old.1, cost(message))
     }

@@ -143,17 +143,23 @@ fn no_more_is_in_flight_than_the_client_takes() {
     assert_eq!(world.payloads(peer), ["4", "5"]);
 }
 
-#[test]
-fn what_is_sent_again_keeps_to_what_the_client_takes_now() {
-    let mut world = World::new();
-    let kept = Connect::new(Version::V5, "c").kept(100);
-    let peer = world.connect(&kept);
+/// A client to which four messages of QoS 2 have been sent.
+fn four_on_their_way(world: &mut World, connect: &Connect) -> Peer {
+    let peer = world.connect(connect);
     world.subscribe(peer, "a", 2);
     let other = world.client("d");
     for id in 1..=4 {
         world.send(other, &publish(Version::V311, 4, id, "a", &id.to_string()));
     }
-    world.receive(peer);
+    assert_eq!(world.payloads(peer), ["1", "2", "3", "4"]);
+    peer
+}
+
+#[test]
+fn what_is_sent_again_keeps_to_what_the_client_takes_now() {
+    let mut world = World::new();
+    let kept = Connect::new(Version::V5, "c").kept(100);
+    let peer = four_on_their_way(&mut world, &kept);
     world.send(peer, &[0x50, 2, 0, 2]);
     world.lose(peer);
     let (peer, got) = world.try_connect(&kept.property(0x21, &[0, 2]));
@@ -263,13 +269,7 @@ fn what_the_server_takes_at_once_begins_anew_with_each_connection() {
 fn releases_are_sent_again_also_beyond_a_smaller_window() {
     let mut world = World::new();
     let kept = Connect::new(Version::V5, "c").kept(100);
-    let peer = world.connect(&kept);
-    world.subscribe(peer, "a", 2);
-    let other = world.client("d");
-    for id in 1..=4 {
-        world.send(other, &publish(Version::V311, 4, id, "a", &id.to_string()));
-    }
-    world.receive(peer);
+    let peer = four_on_their_way(&mut world, &kept);
     (1..=3).for_each(|id| drop(world.send(peer, &[0x50, 2, 0, id])));
     world.lose(peer);
     let (_, got) = world.try_connect(&kept.property(0x21, &[0, 1]));

@@ -232,3 +232,14 @@ fn what_is_acknowledged_as_retained_is_retained_also_by_an_alias_and_to_the_byte
         world.send(from, &publish_5(1, 0, "t", "", &[]));
     }
 }
+
+#[test]
+fn requests_are_taken_however_deep_their_topic_is() {
+    let mut world = World::with(|config| {
+        (config.request_topic, config.max_topic_levels) = ("a/b/c".to_owned(), 2);
+    });
+    let peer = world.client("c");
+    let next = world.send(peer, &publish(Version::V311, 2, 1, "a/b/c", "{}"));
+    assert!(matches!(next, Next::Execute(_)), "{next:?}");
+    assert_eq!(world.one(peer), Got::PubAck { id: 1, code: 0 });
+}
